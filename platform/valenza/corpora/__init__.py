@@ -1,0 +1,1 @@
+"""1. What we have: corpora described by manifests."""

@@ -1,0 +1,220 @@
+"""The manifest of a corpus: everything that is needed to turn its folders into clips, in one YAML file."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, NonNegativeInt, PositiveFloat, PositiveInt, Tag
+from pydantic_core import PydanticCustomError
+
+from valenza.config import Problem, Settings, load, suggestion
+from valenza.corpora.rules import fault, meanings, outside, templates
+from valenza.errors import UsageError
+from valenza.labels.taxonomy import EMOTIONS, Emotion
+
+_MANIFEST_SUFFIXES = {".yaml", ".yml"}
+
+
+def _known_target(value: Any) -> Any:
+    if isinstance(value, str) and value not in EMOTIONS:
+        text = f"{value!r} is not one of {', '.join(EMOTIONS)}{suggestion(value, EMOTIONS)}"
+        raise PydanticCustomError("conflict", "{text}", {"text": text})
+    return value
+
+
+def _shape(value: Any) -> str:
+    """Name the branch of `Meaning` that a value belongs to, so that a mistake is explained once."""
+    if value is None:
+        return "[none]"
+    return "[weights]" if isinstance(value, Mapping) else "[target]"
+
+
+Weight = Annotated[float, Field(ge=0, le=1)]
+Target = Annotated[Emotion, BeforeValidator(_known_target)]
+Meaning = Annotated[
+    Annotated[Target, Tag("[target]")]
+    | Annotated[dict[Target, Weight], Field(min_length=1), Tag("[weights]")]
+    | Annotated[None, Tag("[none]")],
+    Discriminator(_shape),
+]
+"""What a native label means: one target, several with weights, or `null` for clips that are left out on purpose."""
+
+Code = Annotated[str, BeforeValidator(lambda v: str(v) if isinstance(v, int) else v)]
+"""A name that may look like a number."""
+
+Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")]
+Column = Literal["label", "speaker", "gender", "language", "text", "intensity", "split", "recording", "start", "end"]
+
+
+class Table(Settings):
+    """A table that is joined to the clips on a key: votes, speakers, splits, or parts of longer recordings."""
+
+    path: str
+    """Under the corpus root: CSV, TSV, JSONL or Parquet."""
+    key: str
+    """The column to join on."""
+    match: str = "{stem}"
+    """The clip's side of the join, from the pattern's groups, `{path}` (without extension), `{name}` or `{stem}`."""
+    columns: dict[Column, str] = Field(default={})
+    """What is read → the column that holds it. With `start`, a file is cut into one clip a row."""
+    votes: dict[str, str] = Field(default={})
+    """Native label → the column that counts its votes."""
+    where: dict[str, str] = Field(default={})
+    """Only rows whose column matches this whole regular expression."""
+    encoding: str = "utf-8"
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    decimal: Literal[".", ","] = "."
+    optional: bool = False
+    """Whether a clip may be missing from the table."""
+
+    @classmethod
+    def conflicts(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:
+        yield from outside(("path",), raw.get("path"))
+        where = raw.get("where")
+        for column, expression in where.items() if isinstance(where, Mapping) else ():
+            if isinstance(expression, str) and (wrong := fault(expression)):
+                yield ("where", column), f"not a regular expression: {wrong}"
+        try:
+            "".encode(str(raw.get("encoding", "utf-8")))
+        except (LookupError, ValueError):
+            yield ("encoding",), f"{raw['encoding']!r} is not an encoding that Python knows, such as utf-8 or cp1252"
+
+
+class Splits(Settings):
+    """Official splits by speaker, the rest being for training; a table's `split` column comes before it."""
+
+    validation: tuple[Code, ...] = ()
+    test: tuple[Code, ...] = ()
+
+    @classmethod
+    def conflicts(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:
+        validation, test = raw.get("validation"), raw.get("test")
+        if isinstance(validation, list) and isinstance(test, list):
+            for i, speaker in enumerate(test):
+                if speaker in validation:
+                    yield ("test", i), f"speaker {speaker} is in validation too, so a test score would flatter"
+
+
+class Figures(Settings):
+    """How much there is; what is absent is not compared."""
+
+    clips: PositiveInt | None = None
+    speakers: NonNegativeInt | None = None
+    hours: PositiveFloat | None = None
+
+
+class Expected(Figures):
+    """The published figures, which `corpus check` holds against what it finds."""
+
+    releases: dict[str, Figures] = Field(default={})
+    """Other editions of the same corpus by name: figures that fit any one of them are right too."""
+
+
+class Card(Settings):
+    """One corpus: licence, language, how its file names read, and what its labels mean."""
+
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    title: str
+    languages: Annotated[tuple[Language, ...], Field(min_length=1)]
+    """BCP-47; the first is the clips' own unless `language` or a table says otherwise."""
+    licence: str
+    homepage: str = ""
+    citation: str = ""
+    audio: str | tuple[str, ...]
+    """Globs under the corpus root; files with other extensions than libsndfile's are passed over."""
+    ignore: tuple[str, ...] = ()
+    """Globs of files that are known to be broken or not speech; each is still counted by `corpus check`."""
+    pattern: str
+    """Regular expression with named groups, matched against the whole path under the root, without its extension."""
+    label: str | None = None
+    """Template such as `{label}`; where absent, the pattern's group of that name. The same holds down to `split`."""
+    speaker: str | None = None
+    gender: str | None = None
+    """Values `F`, `M`, `O`, `female`, `male` in any case, or the keys of `genders`."""
+    genders: dict[str, Literal["F", "M", "O"]] = Field(default={})
+    language: str | None = None
+    recording: str | None = None
+    text: str | None = None
+    intensity: str | None = None
+    split: str | None = None
+    intensities: dict[str, Weight] = Field(default={})
+    """Native intensity → the share of the label's weight that it leaves."""
+    labels: dict[str, Meaning] = Field(min_length=1)
+    """Native label → target(s)."""
+    known: tuple[Target, ...] | None = None
+    """Targets that the annotators could choose; those that `labels` reaches where absent."""
+    tables: tuple[Table, ...] = ()
+    splits: Splits = Splits()
+    expect: Expected = Expected()
+
+    @property
+    def classes(self) -> tuple[Emotion, ...]:
+        """The targets that this corpus can speak of, in the order of `EMOTIONS`."""
+        reached = set(self.known) if self.known is not None else {t for m in self.labels.values() for t in weights(m)}
+        return tuple(e for e in EMOTIONS if e in reached)
+
+    def template(self, name: str) -> str | None:
+        """Return the template of one of `rules.FIELDS`: as written, or the pattern's group of that name, or nothing."""
+        written: str | None = getattr(self, name)
+        if written is not None:
+            return written
+        return f"{{{name}}}" if name in re.compile(self.pattern).groupindex else None
+
+    @classmethod
+    def conflicts(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:
+        audio = raw.get("audio")
+        for name in ("audio", "ignore"):
+            value = raw.get(name)
+            for i, glob in enumerate(value if isinstance(value, list) else [value]):
+                yield from outside((name, i) if isinstance(value, list) else (name,), glob)
+        if isinstance(audio, list) and not audio:
+            yield ("audio",), "give at least one glob"
+        yield from meanings(raw)
+        pattern = raw.get("pattern")
+        if not isinstance(pattern, str):
+            return
+        if wrong := fault(pattern):
+            yield ("pattern",), f"not a regular expression: {wrong}"
+            return
+        yield from templates(raw, set(re.compile(pattern).groupindex))
+
+
+def weights(meaning: Meaning) -> dict[Emotion, float]:
+    """Return a label's meaning as target → weight; empty for labels that are left out."""
+    if meaning is None:
+        return {}
+    return {meaning: 1.0} if isinstance(meaning, str) else dict(meaning)
+
+
+def read_card(path: Path) -> Card:
+    """Read one manifest; raises `UsageError` that lists every mistake with its line."""
+    return load(Card, path)
+
+
+def find_cards(folder: Path) -> dict[str, Path]:
+    """Return the manifests of a folder by id, which is the file's name without its suffix."""
+    try:
+        found = sorted(p for p in folder.iterdir() if p.suffix in _MANIFEST_SUFFIXES and p.name[0] not in "._")
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be listed: {error.strerror}") from None
+    cards: dict[str, Path] = {}
+    for path in found:
+        if path.stem in cards:
+            raise UsageError(f"{path}: {cards[path.stem].name} beside it describes {path.stem} too")
+        cards[path.stem] = path
+    return cards
+
+
+def locate(name_or_path: str, manifests: Path) -> Path:
+    """Return the manifest that a path or an id means; raises `UsageError` that suggests the nearest id."""
+    path = Path(name_or_path)
+    if path.suffix in _MANIFEST_SUFFIXES or path.is_file():
+        if not path.is_file():
+            raise UsageError(f"{path}: there is no such manifest")
+        return path
+    cards = find_cards(manifests)
+    if name_or_path not in cards:
+        there = f"; there are {', '.join(cards)}" if cards else ""
+        raise UsageError(f"{manifests} has no manifest {name_or_path!r}{suggestion(name_or_path, cards) or there}")
+    return cards[name_or_path]

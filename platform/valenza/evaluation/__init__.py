@@ -1,0 +1,1 @@
+"""10. How well: zero-shot scores with baselines and intervals."""

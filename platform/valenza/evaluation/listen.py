@@ -1,0 +1,73 @@
+"""Runs a network over single clips: the part of an evaluation that needs audio."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int16
+
+from valenza.features.batch import SILENCE, hear, join
+from valenza.model.heads import clip_means
+from valenza.model.network import Network
+from valenza.shards.read import Reader
+from valenza.terminal import track
+
+_TOGETHER = 8
+"""Padded clips that go through the network at once."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Means over time, with the clip's own frames alone (masked) and over the padded window too (unmasked)."""
+
+    logits: dict[str, Float32[np.ndarray, "clips classes"]]
+    """`masked` and `unmasked`."""
+    read: dict[str, Float32[np.ndarray, "clips width"]]
+    """What the heads read."""
+
+
+@torch.inference_mode()
+def listen(
+    network: Network, clips: Iterable[Int16[np.ndarray, " _"]], total: int, *, padding: Literal["window", "none"], label: str
+) -> Heard:
+    """Hear every clip by itself, padded with silence to the encoder's window or at its own length.
+
+    Unpadded, the two means are the same. Raises `ValueError` for a clip longer than the window.
+    """
+    network.eval()
+    device = next(network.parameters()).device
+    hearing = network.encoder.hearing
+    logits: dict[str, list[np.ndarray]] = {"masked": [], "unmasked": []}
+    read: dict[str, list[np.ndarray]] = {"masked": [], "unmasked": []}
+    together = _TOGETHER if padding == "window" else 1
+    for group in _groups(track(clips, label, total), together):
+        joined = [join([clip], hearing.window_samples if padding == "window" else None) for clip in group]
+        waveforms = torch.stack([waveform for waveform, _ in joined]).to(device)
+        clip_of_frame = torch.stack([frames for _, frames in joined]).to(device)
+        features = [hear(w[None], c[None], hearing) for w, c in zip(waveforms, clip_of_frame, strict=True)]
+        frames = network.read(torch.cat(features), clip_of_frame).float()
+        number = torch.arange(len(group), device=device)[:, None]
+        own = torch.where(clip_of_frame == SILENCE, SILENCE, number)
+        for name, mean in (("masked", clip_means(frames, own, len(group))), ("unmasked", frames.mean(dim=1))):
+            read[name].append(mean.cpu().numpy())
+            # The head is linear, so its mean logit is its logit of the mean.
+            logits[name].append(network.head(mean).cpu().numpy())
+    return Heard({k: np.concatenate(v) for k, v in logits.items()}, {k: np.concatenate(v) for k, v in read.items()})
+
+
+def audio_of(reader: Reader, rows: Sequence[int]) -> Iterator[Int16[np.ndarray, " _"]]:
+    """Yield the samples of these clips."""
+    return (reader.audio(row) for row in rows)
+
+
+def _groups(clips: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
+    group: list[np.ndarray] = []
+    for clip in clips:
+        group.append(clip)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group

@@ -1,0 +1,1 @@
+"""5. How it is heard: waveforms and log-mel spectrograms."""

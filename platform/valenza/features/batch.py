@@ -1,0 +1,139 @@
+"""Windows of clips become tensors: what the encoder hears, and which clip each of its frames belongs to."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int16, Int64, Shaped
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from valenza.features.spectrogram import SAMPLE_RATE, log_mel
+from valenza.mixture.stream import Window
+from valenza.shards.read import Reader
+
+FRAME = 320
+"""Samples between encoder frames: 50 a second, for Whisper as for Wav2Vec2."""
+SILENCE = -1
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """What an encoder takes in."""
+
+    kind: Literal["mel", "waveform"]
+    mels: int = 80
+    window_samples: int = 30 * SAMPLE_RATE
+    normalise: bool = False
+    """Whether waveforms are brought to zero mean and unit variance, as large Wav2Vec2 models were trained."""
+    alone: bool = False
+    """Whether each clip is scaled as if it were heard alone, rather than with its window."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows and the clips in them."""
+
+    inputs: Shaped[Tensor, "batch ..."]
+    """16-bit waveforms as they travel, what `hear` makes of them, or an encoder's layers [batch, frames, layers, width]."""
+    clip_of_frame: Int64[Tensor, "batch frames"]
+    """Which clip of this batch is heard in each 50 Hz frame; −1 in silence."""
+    rows: Int64[Tensor, " clips"]
+    """Clip numbers: rows of the index."""
+    targets: Float[Tensor, "clips classes"]
+    known: Bool[Tensor, "clips classes"]
+    counts: Bool[Tensor, " clips"]
+    """False for the clips of stand-in windows."""
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch on another device."""
+        return replace(self, **{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+
+
+def whole_frames(samples: int) -> int:
+    """Return the samples that a clip takes up: a clip begins on a frame, so that no frame holds two clips."""
+    return -(-samples // FRAME) * FRAME
+
+
+def join(clips: Sequence[Int16[np.ndarray, " _"]], samples: int | None = None) -> tuple[Tensor, Tensor]:
+    """Put clips one after the other; returns 16-bit samples (padded with silence) and the clip heard in each frame.
+
+    Raises `ValueError` if they do not fit into `samples`.
+    """
+    lengths = [whole_frames(len(clip)) for clip in clips]
+    total = sum(lengths) if samples is None else samples
+    if sum(lengths) > total:
+        raise ValueError(f"clips of {sum(lengths)} samples do not fit into {total}")
+    waveform = np.zeros(total, dtype=np.int16)
+    clip_of_frame = np.full(total // FRAME, SILENCE, dtype=np.int64)
+    start = 0
+    for number, (clip, length) in enumerate(zip(clips, lengths, strict=True)):
+        waveform[start : start + len(clip)] = clip
+        clip_of_frame[start // FRAME : (start + length) // FRAME] = number
+        start += length
+    return torch.from_numpy(waveform), torch.from_numpy(clip_of_frame)
+
+
+def hear(
+    waveform: Int16[Tensor, "batch samples"], clip_of_frame: Int64[Tensor, "batch frames"], hearing: Hearing
+) -> Float[Tensor, "batch ..."]:
+    """Turn 16-bit samples into what the encoder takes in: log-mel spectrograms, or waveforms in −1 … 1."""
+    samples = waveform.float() / 32768.0
+    if hearing.kind == "mel":
+        return log_mel(samples, hearing.mels, clip_of_frame if hearing.alone else None)
+    if hearing.normalise:
+        spoken = (clip_of_frame != SILENCE).repeat_interleave(FRAME, dim=1).float()
+        count = spoken.sum(dim=1, keepdim=True).clamp(min=1)
+        mean = (samples * spoken).sum(dim=1, keepdim=True) / count
+        variance = ((samples - mean).square() * spoken).sum(dim=1, keepdim=True) / count
+        samples = (samples - mean) / (variance + 1e-7).sqrt() * spoken
+    return samples
+
+
+class WindowDataset(Dataset[Batch]):
+    """Serves a pass of windows as one batch; it keeps no state, so any worker may serve any pass."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        hearing: Hearing,
+        targets: Float[np.ndarray, "clips classes"],
+        known: Bool[np.ndarray, "clips classes"],
+        *,
+        on_device: bool = False,
+    ) -> None:
+        self.reader, self.hearing, self.on_device = reader, hearing, on_device
+        self.targets, self.known = torch.from_numpy(targets).float(), torch.from_numpy(known)
+
+    def __getitem__(self, windows: Sequence[Window]) -> Batch:  # type: ignore[override]
+        """Read and join the clips of these windows; features are left to the device if `on_device`."""
+        inputs, frames, rows, counts = [], [], [], []
+        for window in windows:
+            waveform, clip_of_frame = join([self.reader.audio(row) for row in window.clips], self.hearing.window_samples)
+            inputs.append(waveform if self.on_device else hear(waveform[None], clip_of_frame[None], self.hearing)[0])
+            frames.append(torch.where(clip_of_frame == SILENCE, SILENCE, clip_of_frame + len(rows)))
+            rows += window.clips
+            counts += [window.real] * len(window.clips)
+        numbers = torch.tensor(rows)
+        return Batch(
+            inputs=torch.stack(inputs),
+            clip_of_frame=torch.stack(frames),
+            rows=numbers,
+            targets=self.targets[numbers],
+            known=self.known[numbers],
+            counts=torch.tensor(counts),
+        )
+
+
+def load(dataset: Dataset[Batch], passes: Iterator[list[Window]], *, workers: int, pin: bool = False) -> Iterator[Batch]:
+    """Yield one batch per pass, in order, prepared by so many worker processes (0: in this one)."""
+    yield from DataLoader(
+        dataset,
+        sampler=passes,  # type: ignore[arg-type]  # an iterator of passes is all that a loader asks for
+        batch_size=None,
+        num_workers=workers,
+        pin_memory=pin,
+        prefetch_factor=4 if workers else None,
+    )

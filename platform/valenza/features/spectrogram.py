@@ -1,0 +1,53 @@
+"""Whisper's log-mel spectrogram, on whatever device the waveform is."""
+
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from transformers.audio_utils import mel_filter_bank
+
+SAMPLE_RATE = 16_000
+HOP = 160
+"""Samples between mel frames: 100 a second."""
+FFT = 400
+_RANGE = 8.0
+"""What lies more than 80 dB under a spectrogram's loudest bin is cut off."""
+
+
+def log_mel(
+    waveform: Float[Tensor, "batch samples"], mels: int, clip_of_frame: Int64[Tensor, "batch frames"] | None = None
+) -> Float[Tensor, "batch mels steps"]:
+    """Return the spectrogram that Whisper was trained on: a step per 160 samples, each row scaled by its loudest bin.
+
+    With `clip_of_frame` (50 Hz) each clip of a row is scaled by itself, as if it were heard alone. Equal to
+    `WhisperFeatureExtractor` within 1e-4. On a CPU, call it with one row at a time: that is three times faster than
+    a batch, whose temporaries leave the cache. (Radford et al. 2023, §2.2.)
+    """
+    window = torch.hann_window(FFT, device=waveform.device)
+    spectrum = torch.stft(waveform, FFT, HOP, window=window, return_complex=True)
+    power = spectrum[..., :-1].abs().square()
+    loudness = (_filters(mels).to(waveform.device) @ power).clamp(min=1e-10).log10()
+    loudest = loudness.amax(dim=1)
+    if clip_of_frame is None:
+        loudest = loudest.amax(dim=1, keepdim=True)
+    else:
+        slot = clip_of_frame - clip_of_frame.min() if clip_of_frame.numel() else clip_of_frame
+        slot = slot.repeat_interleave(2, dim=1)  # two steps a frame
+        most = torch.full((len(loudest), int(slot.max()) + 1), -torch.inf, device=loudest.device)
+        loudest = most.scatter_reduce(1, slot, loudest, "amax").gather(1, slot)
+    return (torch.maximum(loudness, loudest[:, None] - _RANGE) + 4.0) / 4.0
+
+
+@lru_cache
+def _filters(mels: int) -> Float[Tensor, "mels bins"]:
+    bank = mel_filter_bank(
+        num_frequency_bins=FFT // 2 + 1,
+        num_mel_filters=mels,
+        min_frequency=0.0,
+        max_frequency=SAMPLE_RATE / 2,
+        sampling_rate=SAMPLE_RATE,
+        norm="slaney",
+        mel_scale="slaney",
+    )
+    return torch.from_numpy(bank).T.float().contiguous()

@@ -1,0 +1,1 @@
+"""3. What it means: native labels and votes become scores over one emotion space."""

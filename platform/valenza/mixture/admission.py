@@ -1,0 +1,39 @@
+"""Which corpora may be trained on and scored: the guard against scores that only look zero-shot."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from valenza.config import Problem, suggestion
+from valenza.corpora.card import Card, read_card
+
+
+def problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what a recipe's corpora get wrong that only the shards can tell; nothing while there are no shards."""
+    data = raw.get("data")
+    if not isinstance(data, Mapping) or not isinstance(data.get("shards"), str):
+        return
+    folder = Path(data["shards"])
+    # The manifests beside the shards say enough, and a mistake is told before Arrow has been imported.
+    paths = {path.parent.name: path for path in folder.glob("*/card.yaml")}
+    there = sorted(paths)
+    train, zero_shot = data.get("train"), data.get("zero_shot") or []
+    if not there or not isinstance(train, Mapping) or not isinstance(zero_shot, list):
+        return
+    named = [(("data", "train", c), c) for c in train] + [(("data", "zero_shot", i), c) for i, c in enumerate(zero_shot)]
+    for loc, corpus in named:
+        if corpus not in there:
+            yield loc, f"there are no shards of {corpus!r} in {folder}{suggestion(str(corpus), there)}"
+    if data.get("claim", "cross_lingual") != "cross_lingual":
+        return
+    cards = {corpus: read_card(paths[corpus]) for _, corpus in named if corpus in paths}
+    trained = {language for c in train if c in cards for language in spoken(cards[c])}
+    for i, corpus in enumerate(zero_shot):
+        if corpus in cards and (shared := spoken(cards[corpus]) & trained):
+            told = "; `claim: cross_corpus` is the weaker claim that such a score can carry"
+            yield ("data", "zero_shot", i), f"{corpus} speaks {', '.join(sorted(shared))}, which is trained on{told}"
+
+
+def spoken(card: Card) -> set[str]:
+    """Return the languages of a corpus without region: English is English whether en-US or en-NZ."""
+    return {language.split("-")[0].lower() for language in card.languages}

@@ -1,0 +1,120 @@
+"""Which clips form which window: Algorithm 1 of Osman et al. 2023, as a pure function of durations and a seed."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+POOL = 4096
+"""Clips that are drawn from at once; a larger pool costs memory moves on each removal and fills no better."""
+_TRIES = 16
+_ROUNDING = 1e-9
+"""Seconds by which sums of durations may be off; far below one sample."""
+
+
+def plan_windows(
+    durations: Sequence[float] | npt.NDArray[np.floating],
+    *,
+    window_seconds: float = 30.0,
+    fill: float = 0.8,
+    seed: int,
+    epoch: int,
+) -> list[list[int]]:
+    """Group clips into windows; returns lists of clip numbers (positions in `durations`, seconds).
+
+    Holds for any input: no clip is cut, no window is longer than `window_seconds`, each clip is in exactly one
+    window, and each window but the last few of an epoch is filled to `fill` wherever the durations allow it. The
+    same arguments give the same windows everywhere. A clip longer than the window raises `ValueError`: it is split
+    when shards are built. (Osman et al. 2023, §2.4, Algorithm 1.)
+    """
+    lengths = np.asarray(durations, dtype=np.float64)
+    if lengths.ndim != 1 or not np.isfinite(lengths).all() or (lengths <= 0).any():
+        raise ValueError("durations are positive, finite seconds, one a clip")
+    if not 0 < fill <= 1 or not window_seconds > 0:
+        raise ValueError(f"a window of {window_seconds} s filled to {fill} cannot be planned")
+    if lengths.size and lengths.max() > window_seconds:
+        clip = int(lengths.argmax())
+        raise ValueError(f"clip {clip} lasts {lengths[clip]:g} s, longer than the window of {window_seconds:g} s")
+    return list(_Planner(lengths, window_seconds, fill, seed, epoch).windows())
+
+
+class _Planner:
+    """Draws windows from a sorted pool, and takes back draws that strand a window below its fill."""
+
+    def __init__(self, lengths: npt.NDArray[np.float64], limit: float, fill: float, seed: int, epoch: int) -> None:
+        self.rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, epoch])))
+        self.lengths: list[float] = lengths.tolist()
+        self.waiting: list[int] = self.rng.permutation(lengths.size).tolist()
+        self.pool: list[int] = []
+        self.pool_lengths: list[float] = []
+        self.limit = limit
+        self.spare = limit * (1 - fill) + _ROUNDING
+        self.uniforms: list[float] = []
+        self.made: list[list[int]] = []
+        self.stranded = False
+        """Whether long clips have been left without partners; from then on a window starts with the longest."""
+
+    def windows(self) -> Iterator[list[int]]:
+        """Yield the full windows in the order of drawing, then the few that nothing left could fill."""
+        short: list[list[int]] = []
+        failures, give_backs = 0, len(self.lengths)
+        while self._refill():
+            window, room = self._draw_window()
+            if room <= self.spare:
+                self.made.append(window)
+                failures = 0
+                continue
+            failures += 1
+            if failures <= _TRIES:
+                self._put_back(window)
+            elif self.made and give_backs > 0:
+                returned = [clip for _ in range(min(_TRIES, len(self.made))) for clip in self._take_made()]
+                give_backs -= len(returned)
+                self._put_back(window + returned)
+                self.stranded, failures = True, 0
+            else:
+                short.append(window)
+        yield from self.made
+        yield from short
+
+    def _refill(self) -> bool:
+        """Bring fresh clips into the pool when it is half empty; returns whether any clip is left."""
+        if self.waiting and len(self.pool) < POOL // 2:
+            self._put_back([self.waiting.pop() for _ in range(min(POOL - len(self.pool), len(self.waiting)))])
+        return bool(self.pool)
+
+    def _draw_window(self) -> tuple[list[int], float]:
+        window: list[int] = []
+        room = self.limit
+        while room > self.spare:
+            fitting = bisect_right(self.pool_lengths, room + _ROUNDING)
+            if not fitting:
+                break
+            longest = self.stranded and not window
+            at = fitting - 1 if longest else int(self._uniform() * fitting)
+            window.append(self.pool.pop(at))
+            room -= self.pool_lengths.pop(at)
+        return window, room
+
+    def _put_back(self, clips: list[int]) -> None:
+        if len(clips) > _TRIES:
+            self.pool += clips
+            self.pool.sort(key=self.lengths.__getitem__)
+            self.pool_lengths = [self.lengths[clip] for clip in self.pool]
+            return
+        for clip in clips:
+            at = bisect_right(self.pool_lengths, self.lengths[clip])
+            self.pool.insert(at, clip)
+            self.pool_lengths.insert(at, self.lengths[clip])
+
+    def _take_made(self) -> list[int]:
+        """Remove a random earlier window; the last one takes its place."""
+        at = int(self._uniform() * len(self.made))
+        self.made[at], self.made[-1] = self.made[-1], self.made[at]
+        return self.made.pop()
+
+    def _uniform(self) -> float:
+        if not self.uniforms:
+            self.uniforms = self.rng.random(4096).tolist()
+        return self.uniforms.pop()

@@ -1,0 +1,73 @@
+"""What is learned on top of an encoder: which of its layers to read, and the emotions."""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+
+class LayerMixture(nn.Module):
+    """A learned softmax mixture over layers, each brought to zero mean and unit scale.
+
+    The last layers of a speech recogniser hold words; the middle ones hold the voice. What tells emotions apart
+    varies little beside what all frames share, so without the scaling a linear head learns hundreds of times slower.
+    The scales are measured once, on training windows, before the first step.
+    """
+
+    def __init__(self, depth: int, width: int) -> None:
+        super().__init__()
+        self.scores = nn.Parameter(torch.zeros(depth))
+        self.mean: Tensor
+        self.scale: Tensor
+        self.register_buffer("mean", torch.zeros(depth, width))
+        self.register_buffer("scale", torch.ones(depth, width))
+
+    def forward(self, layers: Sequence[Float[Tensor, "batch frames width"]]) -> Float[Tensor, "batch frames width"]:
+        """Return the mixture of the last `depth` layers."""
+        share = self.scores.softmax(dim=0)
+        chosen = layers[-len(share) :]
+        # One pass over each layer: the scaling is folded into the mixture's weight and a constant.
+        factor = share[:, None] / self.scale
+        mixed = torch.zeros_like(chosen[0], dtype=torch.float32)
+        for weight, layer in zip(factor, chosen, strict=True):
+            mixed = torch.addcmul(mixed, layer.float(), weight)
+        return mixed - (factor * self.mean).sum(dim=0)
+
+    @torch.no_grad()
+    def calibrate(self, heard: Iterable[Sequence[Float[Tensor, "frames width"]]]) -> None:
+        """Measure the scales: `heard` yields, pass by pass, the spoken frames of every layer that is mixed."""
+        count = 0
+        sums = torch.zeros(2, *self.mean.shape, dtype=torch.float64)
+        for layers in heard:
+            frames = torch.stack(list(layers)).double().cpu()
+            count += frames.shape[1]
+            sums += torch.stack([frames.sum(dim=1), frames.square().sum(dim=1)])
+        mean = sums[0] / max(count, 1)
+        variance = (sums[1] / max(count, 1) - mean.square()).clamp(min=1e-8)
+        self.mean.copy_(mean)
+        self.scale.copy_(variance.sqrt())
+
+
+class FrameHead(nn.Module):
+    """One linear layer, applied to every frame (Osman et al. 2023, §2.5)."""
+
+    def __init__(self, width: int, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(width, classes)
+
+    def forward(self, frames: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch classes"]:
+        """Return logits."""
+        return self.linear(self.dropout(frames))
+
+
+def clip_means(
+    frames: Float[Tensor, "batch frames channels"], clip_of_frame: Int64[Tensor, "batch frames"], clips: int
+) -> Float[Tensor, "clips channels"]:
+    """Return the mean over each clip's own frames; silence is left out."""
+    own = clip_of_frame >= 0
+    slot = clip_of_frame[own]
+    sums = torch.zeros(clips, frames.shape[-1], dtype=frames.dtype, device=frames.device).index_add(0, slot, frames[own])
+    count = torch.bincount(slot, minlength=clips).clamp(min=1)
+    return sums / count[:, None]

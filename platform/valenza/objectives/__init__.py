@@ -1,0 +1,1 @@
+"""7. What is wanted: losses, one value per frame or clip."""

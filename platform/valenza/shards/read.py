@@ -1,0 +1,82 @@
+"""Reads single clips out of shards through the index, checked, in any order and from any process."""
+
+import mmap
+import zlib
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Int16
+
+from valenza.errors import ShardError
+from valenza.shards import audio
+from valenza.shards.index import local
+
+_MOST_OPEN = 128
+
+
+class Reader:
+    """The audio of an index's clips.
+
+    Shards are mapped into memory when they are first needed, so a reader can be pickled, sent to spawned processes or
+    inherited by forked ones. The tar's own headers are never read.
+    """
+
+    def __init__(self, shards: Path, index: pa.Table) -> None:
+        corpora = index["corpus"].combine_chunks().dictionary_encode()
+        names = index["shard"].combine_chunks().dictionary_encode()
+        known, which = names.dictionary.to_pylist(), names.indices.to_numpy(zero_copy_only=False)
+        of_shard = np.zeros(len(known), np.int64)
+        of_shard[which] = corpora.indices.to_numpy(zero_copy_only=False)
+        folders = corpora.dictionary.to_pylist()
+        # A shard's name begins with its corpus, so it lies in one folder only.
+        self._paths = [local(shards) / folders[c] / name for c, name in zip(of_shard, known, strict=True)]
+        self._shard = which.astype(np.int32)
+        self._offset, self._size, self._crc, self._samples = (
+            index[name].to_numpy() for name in ("offset", "size", "crc32", "samples")
+        )
+        self._ids = index["id"]
+        self._open: OrderedDict[int, mmap.mmap] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._shard)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": OrderedDict()}
+
+    def flac(self, row: int) -> bytes:
+        """Return a clip's FLAC file; raises `ShardError` that names shard and clip where its CRC-32 is another."""
+        shard, offset, size = int(self._shard[row]), int(self._offset[row]), int(self._size[row])
+        data = self._map(shard, row)[offset : offset + size]
+        if zlib.crc32(data) != self._crc[row]:
+            raise self._damaged(row, "its bytes are not the ones that were written (CRC-32)")
+        return data
+
+    def audio(self, row: int) -> Int16[np.ndarray, " samples"]:
+        """Return a clip as 16 kHz mono; raises `ShardError` that names shard and clip where it is damaged."""
+        try:
+            return audio.decode(self.flac(row), int(self._samples[row]))
+        except audio.AudioError as error:
+            raise self._damaged(row, str(error)) from None
+
+    def _map(self, shard: int, row: int) -> mmap.mmap:
+        mapped = self._open.get(shard)
+        if mapped is not None:
+            return mapped
+        try:
+            with self._paths[shard].open("rb") as file:
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:  # ValueError: an empty file
+            raise self._damaged(row, f"the shard cannot be read: {error}") from None
+        while len(self._open) >= _MOST_OPEN:
+            self._open.popitem(last=False)  # closed when its last reader lets go
+        self._open[shard] = mapped
+        return mapped
+
+    def _damaged(self, row: int, why: str) -> ShardError:
+        path = self._paths[int(self._shard[row])]
+        return ShardError(
+            f"{path}: {self._ids[row].as_py()}: {why}; `valenza shards verify {path.parent.name}` tells more"
+        )

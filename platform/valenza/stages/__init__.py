@@ -1,0 +1,1 @@
+"""9. Order of work: what each stage trains on and towards."""

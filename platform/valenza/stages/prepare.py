@@ -1,0 +1,103 @@
+"""What every stage starts from: the index, what its clips mean, who is trained on, and the stream of windows."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float64, Int64
+
+from valenza.corpora.card import Card
+from valenza.errors import DataError
+from valenza.features.batch import FRAME, whole_frames
+from valenza.features.spectrogram import SAMPLE_RATE
+from valenza.labels.harmonise import Scores, scores
+from valenza.labels.taxonomy import EMOTIONS
+from valenza.mixture.stream import WindowStream
+from valenza.mixture.weights import split
+from valenza.recipe import Recipe
+from valenza.shards.index import CARD, DESCRIPTION, read_cards, read_index
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The training corpora of a recipe, read and divided."""
+
+    index: pa.Table
+    cards: dict[str, Card]
+    scores: Scores
+    parts: dict[str, Int64[np.ndarray, " rows"]]
+    """`train`, `validation`, `test` → clip numbers."""
+    digest: str
+    """Changes when a shard, the index or a label map does."""
+
+    @property
+    def durations(self) -> Float64[np.ndarray, " clips"]:
+        """Seconds that each clip takes up in a window, in whole frames."""
+        samples = self.index["samples"].to_numpy()
+        return whole_frames(1) / SAMPLE_RATE * -(-samples // FRAME)
+
+    def rows_of(self, part: str) -> dict[str, Int64[np.ndarray, " rows"]]:
+        """Return corpus → its clip numbers in a part."""
+        corpora = np.array(self.index["corpus"].to_pylist())
+        rows = self.parts[part]
+        return {corpus: rows[corpora[rows] == corpus] for corpus in self.cards}
+
+
+def prepare(recipe: Recipe) -> Prepared:
+    """Read the training corpora of a recipe; raises `DataError` where one has nothing to train on."""
+    names = sorted(recipe.data.train)
+    index = read_index(recipe.data.shards, names)
+    cards = read_cards(recipe.data.shards, names)
+    meaning = scores(index, cards)
+    parts = split(index, meaning.used, validation=recipe.data.validation, seed=recipe.seed)
+    digest = hashlib.sha256()
+    for name in names:
+        for file in (DESCRIPTION, CARD):
+            digest.update((recipe.data.shards / name / file).read_bytes())
+    prepared = Prepared(index, cards, meaning, parts, digest.hexdigest())
+    if empty := [corpus for corpus, rows in prepared.rows_of("train").items() if not len(rows)]:
+        raise DataError(f"no clip of {', '.join(empty)} can be trained on: their labels mean nothing or their splits hold them back")
+    longest = prepared.durations.max()
+    if longest > recipe.data.window_seconds + 1e-9:
+        raise DataError(f"a clip of {longest:.2f} s does not fit into windows of {recipe.data.window_seconds:g} s")
+    return prepared
+
+
+def training_stream(recipe: Recipe, prepared: Prepared) -> WindowStream:
+    """Return the windows that a recipe trains on."""
+    return WindowStream(
+        durations=prepared.durations,
+        rows_of=prepared.rows_of("train"),
+        weights=recipe.data.train,
+        window_seconds=recipe.data.window_seconds,
+        fill=recipe.data.fill,
+        seed=recipe.seed,
+    )
+
+
+def clip_weights(recipe: Recipe, prepared: Prepared) -> Float64[np.ndarray, " clips"]:
+    """Return how often each clip is drawn in an epoch, on average; zero for clips that are held back."""
+    weights = np.zeros(prepared.index.num_rows)
+    for corpus, rows in prepared.rows_of("train").items():
+        weights[rows] = recipe.data.train[corpus]
+    return weights
+
+
+def summary(recipe: Recipe, prepared: Prepared) -> dict[str, object]:
+    """Return what a recipe comes to: clips, hours and windows an epoch, epochs, and the mixture of labels."""
+    stream = training_stream(recipe, prepared)
+    windows = stream.epoch(0)
+    seconds = prepared.durations
+    filled = [float(seconds[list(w)].sum()) / recipe.data.window_seconds for w in windows]
+    weights = clip_weights(recipe, prepared)
+    mixture = weights @ prepared.scores.targets
+    return {
+        "clips": {part: len(rows) for part, rows in prepared.parts.items()},
+        "hours_per_epoch": float(weights @ seconds) / 3600,
+        "windows_per_epoch": len(windows),
+        "mean_fill": float(np.mean(filled)),
+        "steps_per_epoch": len(windows) / recipe.training.windows_per_step,
+        "epochs": recipe.training.steps * recipe.training.windows_per_step / len(windows),
+        "label_mixture": dict(zip(EMOTIONS, (mixture / mixture.sum()).round(4).tolist(), strict=True)),
+    }

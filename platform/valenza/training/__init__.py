@@ -1,0 +1,1 @@
+"""8. How it learns: one loop for every stage, and checkpoints that are whole or absent."""

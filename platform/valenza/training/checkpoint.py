@@ -1,0 +1,132 @@
+"""Checkpoints that are whole or absent, and the choice of the one to go on from."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from valenza.errors import ShardError, UsageError, WriteError
+from valenza.mixture.stream import Position
+from valenza.terminal import say
+
+COMPLETE = "COMPLETE"
+"""Written last: the sha256 of every other file. A folder without it, or that differs from it, is not a checkpoint."""
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a run is; with the weights and the optimizer all that a run is made of."""
+
+    step: int
+    """Steps done."""
+    position: Position
+    fingerprint: dict[str, str]
+
+
+def save(folder: Path, weights: dict[str, Tensor], optimizer: dict[str, Any], state: State, *, keep: int) -> Path:
+    """Write `folder/step-00001000`, verify it, and only then delete the oldest beyond `keep`.
+
+    Raises `WriteError` naming the folder and the reason; whatever was there before stays as it was.
+    """
+    final = folder / f"step-{state.step:08d}"
+    partial = folder / f".{final.name}.partial"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        save_file({name: value.contiguous() for name, value in weights.items()}, partial / "model.safetensors")
+        torch.save(optimizer, partial / "optimizer.pt")
+        (partial / "state.json").write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
+        digests = {file.name: _digest(file) for file in sorted(partial.iterdir())}
+        for file in partial.iterdir():
+            _sync(file)
+        (partial / COMPLETE).write_text(json.dumps(digests, indent=1), encoding="utf-8")
+        _sync(partial / COMPLETE)
+        if final.exists():  # an earlier, damaged attempt at the same step
+            shutil.rmtree(final)
+        partial.rename(final)
+        _sync(folder)
+    except (OSError, RuntimeError) as error:  # torch and safetensors report a full disk as RuntimeError
+        shutil.rmtree(partial, ignore_errors=True)
+        raise WriteError(f"{final}: the checkpoint cannot be written: {_reason(error)}") from None
+    if fault(final) is None:
+        for old in checkpoints(folder)[:-keep]:
+            shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoint folders of a run, oldest first, whole or not."""
+    return sorted(p for p in folder.glob("step-*") if p.is_dir())
+
+
+def fault(checkpoint: Path) -> str | None:
+    """Return what is wrong with a checkpoint, or None."""
+    try:
+        digests = json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))
+        for name, digest in digests.items():
+            if _digest(checkpoint / name) != digest:
+                return f"{name} is not what was written"
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).name} is missing"
+    except (OSError, ValueError, AttributeError) as error:
+        return f"{COMPLETE} cannot be read: {error}"
+    return None
+
+
+def newest(folder: Path) -> Path | None:
+    """Return the newest checkpoint that verifies, saying which were passed over; None if there never was one.
+
+    Raises `ShardError` when there are checkpoints but none verifies: starting over would bury them.
+    """
+    found = checkpoints(folder)
+    for checkpoint in reversed(found):
+        why = fault(checkpoint)
+        if why is None:
+            return checkpoint
+        say(f"{checkpoint}: passed over, {why}")
+    if found:
+        raise ShardError(f"{folder}: none of {len(found)} checkpoints verifies; `--resume never` starts over")
+    return None
+
+
+def load_weights(checkpoint: Path) -> dict[str, Tensor]:
+    """Return the weights of a checkpoint that verifies; raises `UsageError` otherwise."""
+    if why := fault(checkpoint):
+        raise UsageError(f"{checkpoint}: not a usable checkpoint: {why}")
+    return load_file(checkpoint / "model.safetensors")
+
+
+def load_state(checkpoint: Path) -> tuple[State, dict[str, Any]]:
+    """Return the state and the optimizer's; the files must have been verified before."""
+    raw = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+    state = State(raw["step"], Position(**raw["position"]), raw["fingerprint"])
+    return state, torch.load(checkpoint / "optimizer.pt", map_location="cpu", weights_only=True)
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk, so that a crash cannot leave a name without its content."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "the disk is full"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
