@@ -168,7 +168,8 @@ def corpus_synth(
 
 @shards_app.command("build")
 def shards_build(
-    corpora: Annotated[list[str], typer.Argument(help="Corpus ids or manifest files.")],
+    corpora: Annotated[list[str] | None, typer.Argument(help="Corpus ids or manifest files.", show_default=False)] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every corpus that has a manifest.")] = False,
     data_root: DataRoot = None,
     root: Annotated[Path | None, typer.Option(help="The corpus folder itself; for one corpus.")] = None,
     manifests: Manifests = _MANIFESTS,
@@ -178,15 +179,19 @@ def shards_build(
     as_json: Json = False,
 ) -> None:
     """Store corpora as WebDataset shards beside a checked index."""
-    from valenza.corpora.card import locate, read_card
+    from valenza.corpora.card import find_cards, locate, read_card
     from valenza.corpora.parse import clips
     from valenza.errors import DataError
+    from valenza.shards.info import show_build
     from valenza.shards.write import build
 
-    if root is not None and len(corpora) > 1:
+    names = list(find_cards(manifests)) if every else corpora or []
+    if not names:
+        raise UsageError("which corpora? give their ids, or --all")
+    if root is not None and len(names) > 1:
         raise UsageError("--root is the folder of one corpus; several are found under --data-root")
     built = []
-    for corpus in corpora:
+    for corpus in names:
         path = locate(corpus, manifests)
         card = read_card(path)
         parsed = clips(card, _corpus_root(card.id, data_root, root))
@@ -196,11 +201,8 @@ def shards_build(
                 + "\n".join(map(str, parsed.problems[:10]))
             )
         report = build(card, path, parsed.clips, shards, jobs, skip_bad=skip_bad)
-        d = report.description
-        for cut in d.cut:
-            say(f"{card.id}: {cut}")
-        say(f"{card.id}: {d.clips} clips in {len(d.shards)} shards ({report.built} written, {report.kept} kept), {report.seconds:.1f} s")
-        built.append({"corpus": card.id, "clips": d.clips, "built": report.built, "kept": report.kept})
+        show_build(report)
+        built.append({"corpus": card.id, "clips": report.description.clips, "built": report.built, "kept": report.kept})
     answer(as_json, built, lambda: None)
 
 
@@ -234,12 +236,10 @@ def shards_verify(
 @shards_app.command("info")
 def shards_info(shards: Shards = _SHARDS, as_json: Json = False) -> None:
     """What is stored: clips, hours, bytes, speakers, languages, splits."""
-    from dataclasses import asdict
-
     from valenza.shards.info import describe, show_info
 
     info = describe(shards)
-    answer(as_json, [asdict(i) for i in info], lambda: show_info(info))
+    answer(as_json, info, lambda: show_info(info))
 
 
 @app.command()
@@ -290,7 +290,7 @@ def evaluate(
     from valenza.evaluation.session import evaluate_run
 
     names = None if corpora is None else [name.strip() for name in corpora.split(",") if name.strip()]
-    results = evaluate_run(run, corpora=names, shards=shards, out=out, checkpoint=checkpoint)
+    results = evaluate_run(run, corpora=names, shards=shards, out=out, checkpoint_name=checkpoint)
     answer(as_json, results, lambda: show_results(results))
 
 

@@ -88,14 +88,17 @@ class Objective(Settings):
 
 
 class Augment(Settings):
-    """What is changed in a training clip each time that it is seen."""
+    """What is changed in a training clip."""
 
+    versions: PositiveInt = 1
+    """How many versions of each clip there are; an epoch hears one of them. The first is the clip itself."""
     gain_db: NonNegativeFloat = 0.0
-    """Level drawn evenly from minus to plus this many decibels, per clip."""
-    mask_frequency: Annotated[int, Field(ge=0)] = 0
-    """SpecAugment: two bands of up to this many mel bins are set to the window's mean."""
-    mask_time: Share = 0.0
-    """SpecAugment: two spans of up to this share of each clip are set to the window's mean."""
+    """Level drawn evenly from minus to plus this many decibels, and stopped before it clips."""
+
+    @classmethod
+    def conflicts(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:
+        if raw.get("gain_db") and raw.get("versions", 1) == 1:
+            yield ("versions",), "with one version, every clip stays as it is; give at least 2"
 
 
 class Training(Settings):
@@ -114,8 +117,6 @@ class Training(Settings):
     """Share of the steps in which the one-cycle schedule rises."""
     weight_decay: NonNegativeFloat = 0.01
     clip_norm: PositiveFloat = 1.0
-    average: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the last steps whose weights are averaged into the final model; 0 keeps the last step's."""
     validate_every: PositiveInt = 200
     checkpoint_every: PositiveInt = 200
     keep_checkpoints: PositiveInt = 2

@@ -32,16 +32,16 @@ def random_head(
 ) -> Int[np.ndarray, "draws clips"]:
     """Predict with `draws` linear heads as they are before training; average a metric over them, or it is mostly luck.
 
-    `features` are the encoder's outputs, averaged over the frames that the score averages: the head is linear, so its mean logit is
-    the logit of the mean. Weights and bias are uniform in ±1/√width, as `torch.nn.Linear` starts.
+    `features` are the encoder's outputs, averaged over the frames that the score averages: the head is linear, so its
+    mean logit is the logit of the mean. Weights and bias are uniform in ±1/√width, as `torch.nn.Linear` starts.
     """
     generator = np.random.default_rng(seed)
     width, allowed = features.shape[1], np.asarray(columns(classes))
     bound = 1 / np.sqrt(width)
     predicted = []
     for _ in range(draws):
-        weights, bias = generator.uniform(-bound, bound, (width, len(EMOTIONS))), generator.uniform(-bound, bound, len(EMOTIONS))
-        predicted.append(allowed[(features @ weights + bias)[:, allowed].argmax(axis=1)])
+        table = generator.uniform(-bound, bound, (width + 1, len(EMOTIONS)))
+        predicted.append(allowed[(features @ table[:-1] + table[-1])[:, allowed].argmax(axis=1)])
     return np.stack(predicted)
 
 
@@ -82,10 +82,10 @@ def fit_probe(
 ) -> Probe:
     """Fit a probe on the best layer of the training clips; the target is not an argument, so it cannot be looked at.
 
-    `features` are each layer's mean over time of the untrained encoder. The layer is the one with the best mean micro-F1 over
-    training languages held out in turn, which is the question that the zero-shot score asks; with a single language, over corpora; with
-    a single corpus, over fifths of its speakers. The winner is fitted again on all training clips. Every
-    corpus weighs the same. Clips without a score are dropped.
+    `features` are each layer's mean over time of the untrained encoder. The layer is the one with the best micro-F1,
+    averaged over training languages held out in turn, which is the question that the zero-shot score asks; with a
+    single language, over corpora; with a single corpus, over fifths of its speakers. The winner is fitted again on all
+    training clips. Every corpus weighs the same. Clips without a score are dropped.
     """
     total = scores.sum(axis=1)
     kept = total > 0

@@ -39,14 +39,12 @@ def speaker_confusions(
     return counts.reshape(len(names), size, size).astype(np.float64)
 
 
-def intervals(
-    confusions: Real[np.ndarray, "speakers classes classes"], *, seed: int, draws: int = DRAWS
-) -> Intervals:
+def intervals(confusions: Real[np.ndarray, "speakers classes classes"], *, seed: int, draws: int = DRAWS) -> Intervals:
     """Return the interval of each metric when as many speakers are drawn again, with replacement.
 
     A draw is a vector of how often each speaker came up, so all draws together are one matrix product. Calibration
-    error has no interval here: it adds absolute values, so every resample is biased upwards and the percentiles can miss
-    the estimate itself.
+    error has no interval here: it adds absolute values, so every resample is biased upwards and the percentiles can
+    miss the estimate itself.
     """
     if (reason := _too_few(len(confusions))) is not None:
         return Intervals(reason=reason)

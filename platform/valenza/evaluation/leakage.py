@@ -9,8 +9,8 @@ def leaks(train: pa.Table, target: pa.Table, *, cross_lingual: bool) -> list[str
     """Return what training already knew of the scored clips, one sentence for each kind; empty means zero-shot.
 
     Both are rows of the shard index. Looked at are the recording (two halves of one take are one recording), the
-    speaker within a corpus, the stored audio itself (size and checksum, so that a corpus which was copied into another under a
-    new name is found), and for a cross-lingual claim the language without its region: pt-BR is Portuguese.
+    speaker within a corpus, the stored audio itself (size and checksum, so that a corpus which was copied into another
+    under a new name is found), and for a cross-lingual claim the language without its region: pt-BR is Portuguese.
     """
     found = [
         ("recordings were trained on", _shared(train, target, "corpus", "recording")),

@@ -1,4 +1,4 @@
-"""Multinomial logistic regression on soft targets, in which a clip leaves out the classes that its corpus never offered."""
+"""Multinomial logistic regression on soft targets, where a clip leaves out what its corpus never offered."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class Logistic:
     def logits(self, features: Float[np.ndarray, "clips width"]) -> Float[np.ndarray, "clips classes"]:
         """Return one logit a class, in float64."""
         standard = (features - self.mean) / self.scale
-        return np.asarray(standard @ self.weights, dtype=np.float64) + self.bias
+        return np.asarray(standard @ self.weights + self.bias, dtype=np.float64)
 
 
 def fit(
@@ -36,8 +36,9 @@ def fit(
 ) -> Logistic:
     """Minimise the weighted mean of the clips' cross-entropies plus `decay`/2 times the squared weights, by L-BFGS.
 
-    `targets` sum to 1 over each clip's known classes. scikit-learn's `LogisticRegression` takes neither soft targets nor a class
-    that only some clips could have; where there is neither, this gives its result with C = 1 / (clips × decay).
+    `targets` sum to 1 over each clip's known classes. scikit-learn's `LogisticRegression` takes neither soft targets
+    nor a class that only some clips could have; where there is neither, this gives its result with
+    C = 1 / (clips × decay).
     The matrix products are in the type of `features`, float32 being twice as fast.
     """
     share = weights / weights.sum()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int, Real
+from numpy.typing import ArrayLike
 
 BINS = 15
 
@@ -31,7 +32,8 @@ def micro_f1(counts: Real[np.ndarray, "*stack classes classes"]) -> Float[np.nda
     A clip has one truth and one prediction, so each mistake is one false positive and one false negative, and micro-F1
     is the accuracy. NaN where there is no clip.
     """
-    return _ratio(np.trace(counts, axis1=-2, axis2=-1), counts.sum((-2, -1)))
+    right, truth, _ = _totals(counts)
+    return _ratio(right.sum(-1), truth.sum(-1))
 
 
 def wa(counts: Real[np.ndarray, "*stack classes classes"]) -> Float[np.ndarray, "*stack"]:
@@ -57,7 +59,12 @@ def macro_f1(counts: Real[np.ndarray, "*stack classes classes"]) -> Float[np.nda
     return _mean(per_class_f1(counts), truth + predicted > 0)
 
 
-METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"micro_f1": micro_f1, "macro_f1": macro_f1, "ua": ua, "wa": wa}
+METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "micro_f1": micro_f1,
+    "macro_f1": macro_f1,
+    "ua": ua,
+    "wa": wa,
+}
 """What a confusion matrix is reduced to, by the name that results.json uses."""
 
 
@@ -72,7 +79,7 @@ def reliability(
     right = probabilities.argmax(axis=1) == truth
     column = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
     columns = [np.bincount(column, weights=w, minlength=BINS) for w in (np.ones(len(truth)), confidence, right)]
-    return np.stack(columns, axis=1)
+    return np.stack(columns, axis=1).astype(np.float64)
 
 
 def ece(bins: Float[np.ndarray, "bins 3"]) -> float:
@@ -87,9 +94,12 @@ def _totals(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(-1), counts.sum(-2)
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    whole = np.asarray(whole, dtype=np.float64)
-    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+def _ratio(part: ArrayLike, whole: ArrayLike) -> np.ndarray:
+    """Divide, with NaN where there is nothing to divide by."""
+    divisor = np.asarray(whole)
+    result = np.full(divisor.shape, np.nan)
+    np.divide(part, divisor, out=result, where=divisor > 0)
+    return result
 
 
 def _mean(values: np.ndarray, present: np.ndarray) -> np.ndarray:

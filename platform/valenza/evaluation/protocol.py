@@ -96,7 +96,9 @@ def predict(
     `NonFiniteError` for logits that are not numbers.
     """
     if not np.isfinite(logits).all():
-        raise NonFiniteError(f"{(~np.isfinite(logits)).any(axis=1).sum()} of {len(logits)} clips have logits that are not finite")
+        raise NonFiniteError(
+            f"{(~np.isfinite(logits)).any(axis=1).sum()} of {len(logits)} clips have logits that are not finite"
+        )
     allowed = np.isin(EMOTIONS, classes)
     shift = np.zeros(len(EMOTIONS))
     if prior is not None:
@@ -104,7 +106,9 @@ def predict(
         if adjust:
             shift[allowed] = np.log(prior[allowed])
     if not allowed.any():
-        raise UsageError(f"none of {', '.join(classes) or 'no classes'} was in the training targets, so nothing can be predicted")
+        raise UsageError(
+            f"none of {', '.join(classes) or 'no classes'} was in the training targets, so nothing can be predicted"
+        )
     adjusted = np.asarray(logits, dtype=np.float64) - shift + np.where(allowed, 0.0, BANNED)
     shares = np.exp(adjusted - adjusted.max(axis=1, keepdims=True))
     return np.asarray(shares / shares.sum(axis=1, keepdims=True))

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int16, Int64, Shaped
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from valenza.features.augment import Augmentation
 from valenza.features.spectrogram import SAMPLE_RATE, log_mel
 from valenza.mixture.stream import Window
 from valenza.shards.read import Reader
@@ -102,16 +103,20 @@ class WindowDataset(Dataset[Batch]):
         targets: Float[np.ndarray, "clips classes"],
         known: Bool[np.ndarray, "clips classes"],
         *,
+        augment: Augmentation | None = None,
         on_device: bool = False,
     ) -> None:
-        self.reader, self.hearing, self.on_device = reader, hearing, on_device
+        self.reader, self.hearing, self.augment, self.on_device = reader, hearing, augment, on_device
         self.targets, self.known = torch.from_numpy(targets).float(), torch.from_numpy(known)
 
     def __getitem__(self, windows: Sequence[Window]) -> Batch:  # type: ignore[override]
         """Read and join the clips of these windows; features are left to the device if `on_device`."""
         inputs, frames, rows, counts = [], [], [], []
         for window in windows:
-            waveform, clip_of_frame = join([self.reader.audio(row) for row in window.clips], self.hearing.window_samples)
+            clips = [self.reader.audio(row) for row in window.clips]
+            if self.augment is not None:
+                clips = [self.augment(clip, row, window.epoch) for clip, row in zip(clips, window.clips, strict=True)]
+            waveform, clip_of_frame = join(clips, self.hearing.window_samples)
             inputs.append(waveform if self.on_device else hear(waveform[None], clip_of_frame[None], self.hearing)[0])
             frames.append(torch.where(clip_of_frame == SILENCE, SILENCE, clip_of_frame + len(rows)))
             rows += window.clips

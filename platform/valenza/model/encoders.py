@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from valenza.errors import UsageError
 from valenza.features.batch import Hearing
 from valenza.features.spectrogram import SAMPLE_RATE
+from valenza.model.segments import Segments
 from valenza.recipe import Encoder, NewEncoder
 
 transformers.logging.set_verbosity_error()
@@ -70,29 +71,36 @@ class WhisperStack(SpeechEncoder):
         e = self.encoder
         hidden = nn.functional.gelu(e.conv1(inputs))
         hidden = nn.functional.gelu(e.conv2(hidden)).transpose(1, 2)
-        mask = None
-        if self.hearing.alone:
-            same = clip_of_frame[:, None, :, None] == clip_of_frame[:, None, None, :]
-            mask = torch.zeros_like(same, dtype=hidden.dtype).masked_fill(~same, torch.finfo(hidden.dtype).min)
-            hidden = hidden + e.embed_positions.weight[_since_start(clip_of_frame)]
-        else:
+        if not self.hearing.alone:
             hidden = hidden + e.embed_positions.weight[: hidden.shape[1]]
-        hidden = nn.functional.dropout(hidden, p=e.dropout, training=self.training)
+            layers = self._blocks(hidden, None)
+        else:
+            layers = self._apart(hidden, clip_of_frame)
+        return [*layers, e.layer_norm(layers[-1])]
+
+    def _blocks(self, hidden: Float[Tensor, "batch frames width"], mask: Tensor | None) -> list[Tensor]:
+        hidden = nn.functional.dropout(hidden, p=self.encoder.dropout, training=self.training)
         layers = []
-        for block in e.layers:
+        for block in self.encoder.layers:
             hidden = block(hidden, mask)
             hidden = hidden[0] if isinstance(hidden, tuple) else hidden
             layers.append(hidden)
-        layers.append(e.layer_norm(hidden))
         return layers
 
-
-def _since_start(clip_of_frame: Int64[Tensor, "batch frames"]) -> Int64[Tensor, "batch frames"]:
-    """Return how many frames ago each frame's clip began."""
-    frame = torch.arange(clip_of_frame.shape[1], device=clip_of_frame.device).expand_as(clip_of_frame)
-    begins = torch.ones_like(clip_of_frame, dtype=torch.bool)
-    begins[:, 1:] = clip_of_frame[:, 1:] != clip_of_frame[:, :-1]
-    return frame - torch.where(begins, frame, 0).cummax(dim=1).values
+    def _apart(
+        self, hidden: Float[Tensor, "batch frames width"], clip_of_frame: Int64[Tensor, "batch frames"]
+    ) -> list[Float[Tensor, "batch frames width"]]:
+        """Send each clip through the blocks by itself, and return its frames to where they were."""
+        segments = Segments(clip_of_frame)
+        flat = hidden.flatten(0, 1) + self.encoder.embed_positions.weight[segments.since_start]
+        places: list[Tensor] = []
+        outputs: list[list[Tensor]] = []
+        for bucket in segments.buckets():
+            layers = self._blocks(flat[bucket.frames], bucket.mask(flat.dtype))
+            places.append(bucket.spoken(bucket.frames[..., None])[:, 0])
+            outputs.append([bucket.spoken(layer) for layer in layers])
+        back = torch.cat(places).argsort()
+        return [torch.cat(parts)[back].view(hidden.shape) for parts in zip(*outputs, strict=True)]
 
 
 class WaveformStack(SpeechEncoder):

@@ -54,6 +54,10 @@ class Reader:
             raise self._damaged(row, "its bytes are not the ones that were written (CRC-32)")
         return data
 
+    def checksum(self, row: int) -> int:
+        """Return the CRC-32 of a clip's FLAC file, as the index has it."""
+        return int(self._crc[row])
+
     def audio(self, row: int) -> Int16[np.ndarray, " samples"]:
         """Return a clip as 16 kHz mono; raises `ShardError` that names shard and clip where it is damaged."""
         try:

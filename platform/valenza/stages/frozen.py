@@ -1,8 +1,9 @@
-"""A frozen encoder says the same of a clip every time, so it is asked once."""
+"""A frozen encoder says the same of a clip every time, so it is asked once and its answer is kept."""
 
 import hashlib
-import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,14 @@ from accelerate import Accelerator
 from jaxtyping import Bool, Float, Float32
 from torch.utils.data import Dataset
 
+from valenza.features.augment import Augmentation, alter
 from valenza.features.batch import Batch, hear, join
 from valenza.mixture.stream import Window
 from valenza.model.encoders import SpeechEncoder
-from valenza.recipe import Recipe
+from valenza.recipe import Augment, Recipe
 from valenza.shards.read import Reader
-from valenza.stages.prepare import Prepared
-from valenza.terminal import track
+from valenza.terminal import say, track
+from valenza.training.runtime import add_up
 
 _LARGEST = 4 << 30
 """Bytes of layer means that are held in memory; beyond, windows are heard anew in each epoch."""
@@ -31,44 +33,98 @@ def may_hear_once(recipe: Recipe, encoder: SpeechEncoder, clips: int) -> bool:
     """
     frozen = not any(p.requires_grad for p in encoder.parameters())
     linear = recipe.objective.level == "clip" and recipe.heads.dropout == 0
-    return frozen and linear and encoder.hearing.alone and clips * encoder.depth * encoder.width * 4 <= _LARGEST
+    size = clips * recipe.augment.versions * encoder.depth * encoder.width * 4
+    return frozen and linear and encoder.hearing.alone and size <= _LARGEST
 
 
-@torch.inference_mode()
-def layer_means(
-    encoder: SpeechEncoder, clips: Sequence[int], reader: Reader, *, label: str
-) -> Float32[np.ndarray, "clips layers width"]:
-    """Return each layer's mean over time for clips heard alone at their own length."""
-    encoder.eval()
-    device = next(encoder.parameters()).device
-    means = np.zeros((len(clips), encoder.depth, encoder.width), dtype=np.float32)
-    for i, row in enumerate(track(clips, label, len(clips))):
-        waveform, clip_of_frame = (t[None].to(device) for t in join([reader.audio(row)]))
-        layers = encoder(hear(waveform, clip_of_frame, encoder.hearing), clip_of_frame)
-        means[i] = torch.stack([layer.float().mean(dim=1)[0] for layer in layers]).cpu().numpy()
-    return means
+@dataclass
+class Listener:
+    """Hears single clips with an encoder whose weights do not change, and keeps what it heard on disk."""
+
+    encoder: SpeechEncoder
+    augment: Augment = Augment()
+    """What version 1 and up of a clip are; version 0 is the clip itself."""
+
+    def __post_init__(self) -> None:
+        digest = hashlib.sha256(self.encoder.hearing.kind.encode())
+        for name, weight in self.encoder.state_dict().items():
+            digest.update(name.encode() + weight.cpu().contiguous().numpy().tobytes())
+        self.digest = digest.hexdigest()
+
+    def means(
+        self, reader: Reader, ids: Sequence[str], rows: Sequence[int], *, number: int = 0, label: str = "hearing"
+    ) -> Float32[np.ndarray, "clips layers width"]:
+        """Return each layer's mean over time for version `number` of these clips, heard alone at their own length."""
+        rows = list(rows)
+        file = self.file(reader, ids, rows, number)
+        if file.exists():
+            return np.asarray(np.load(file))
+        means = self.listen(reader, ids, rows, number, label)
+        keep(file, means)
+        return means
+
+    @torch.inference_mode()
+    def listen(
+        self, reader: Reader, ids: Sequence[str], rows: Sequence[int], number: int, label: str
+    ) -> Float32[np.ndarray, "clips layers width"]:
+        """Return what `means` returns, without looking whether it was kept."""
+        self.encoder.eval()
+        device = next(self.encoder.parameters()).device
+        means = np.zeros((len(rows), self.encoder.depth, self.encoder.width), dtype=np.float32)
+        for i, row in enumerate(track(rows, label, len(rows))):
+            clip = alter(reader.audio(row), ids[row], number, self.augment)
+            waveform, clip_of_frame = (t[None].to(device) for t in join([clip]))
+            layers = self.encoder(hear(waveform, clip_of_frame, self.encoder.hearing), clip_of_frame)
+            means[i] = torch.stack([layer.float().mean(dim=1)[0] for layer in layers]).cpu().numpy()
+        return means
+
+    def file(self, reader: Reader, ids: Sequence[str], rows: Sequence[int], number: int) -> Path:
+        """Return where the means of these clips are kept: a name that changes with weights, samples and version."""
+        digest = hashlib.sha256(f"1 {self.digest}".encode())
+        for row in rows:
+            digest.update(f"{ids[row]} {reader.checksum(row)}\n".encode())
+        if number:
+            digest.update(f"{number} {self.augment.gain_db}".encode())
+        root = Path(os.environ.get("VALENZA_CACHE", Path.home() / ".cache" / "valenza"))
+        return root / "heard" / f"{digest.hexdigest()[:32]}.npy"
+
+
+def keep(file: Path, means: Float32[np.ndarray, "..."]) -> None:
+    """Write a file of the cache whole or not at all; a cache that cannot be written costs time, not the run."""
+    partial = file.with_suffix(f".{os.getpid()}.npy")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.save(partial, means)
+        partial.replace(file)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        say(f"{file.parent}: what was heard is not kept: {error.strerror}")
 
 
 def hear_once(
-    recipe: Recipe, prepared: Prepared, encoder: SpeechEncoder, reader: Reader, run: Path, accelerator: Accelerator
-) -> Float32[np.ndarray, "clips layers width"]:
-    """Return the layer means of all clips of the index, kept in the run folder for a resumed run."""
-    key = json.dumps([prepared.digest, recipe.encoder.model_dump(mode="json"), recipe.seed])
-    file = run / f"heard-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npy"
-    if not file.exists():
-        own = np.arange(prepared.index.num_rows)[accelerator.process_index :: accelerator.num_processes]
-        means = torch.zeros(prepared.index.num_rows, encoder.depth, encoder.width)
-        means[own] = torch.from_numpy(layer_means(encoder, own.tolist(), reader, label="hearing"))
-        if accelerator.num_processes > 1:
-            moved = means.to(accelerator.device)
-            torch.distributed.all_reduce(moved)
-            means = moved.cpu()
-        if accelerator.is_main_process:
-            partial = file.with_suffix(".partial.npy")
-            np.save(partial, means.numpy())
-            partial.rename(file)
-        accelerator.wait_for_everyone()
-    return np.asarray(np.load(file))
+    listener: Listener, reader: Reader, ids: Sequence[str], corpora: Mapping[str, Sequence[int]], accelerator: Accelerator
+) -> Float32[np.ndarray, "versions clips layers width"]:
+    """Return the layer means of every version of all clips; the processes share the hearing, corpus by corpus."""
+    rank, ranks, encoder = accelerator.process_index, accelerator.num_processes, listener.encoder
+    heard = np.zeros((listener.augment.versions, len(ids), encoder.depth, encoder.width), dtype=np.float32)
+    for corpus, rows in corpora.items():
+        for number in range(listener.augment.versions):
+            file = listener.file(reader, ids, rows, number)
+            kept = add_up(accelerator, [float(file.exists())])[0] == ranks
+            if kept:
+                heard[number, rows] = np.load(file)
+                continue
+            part = torch.zeros(len(rows), encoder.depth, encoder.width)
+            own = listener.listen(reader, ids, rows[rank::ranks], number, f"hearing {corpus}, version {number}")
+            part[rank::ranks] = torch.from_numpy(own)
+            if ranks > 1:
+                moved = part.to(accelerator.device)
+                torch.distributed.all_reduce(moved)
+                part = moved.cpu()
+            heard[number, rows] = part.numpy()
+            if accelerator.is_main_process:
+                keep(file, part.numpy())
+    return heard
 
 
 class HeardDataset(Dataset[Batch]):
@@ -76,16 +132,19 @@ class HeardDataset(Dataset[Batch]):
 
     def __init__(
         self,
-        means: Float32[np.ndarray, "clips layers width"],
+        means: Float32[np.ndarray, "versions clips layers width"],
         targets: Float[np.ndarray, "clips classes"],
         known: Bool[np.ndarray, "clips classes"],
+        augment: Augmentation | None,
     ) -> None:
         self.means, self.targets = torch.from_numpy(means), torch.from_numpy(targets).float()
-        self.known = torch.from_numpy(known)
+        self.known, self.augment = torch.from_numpy(known), augment
 
     def __getitem__(self, windows: Sequence[Window]) -> Batch:  # type: ignore[override]
-        """Return the layer means of these windows' clips."""
-        rows = torch.tensor([row for window in windows for row in window.clips])
-        counts = torch.tensor([window.real for window in windows for _ in window.clips])
+        """Return the layer means of these windows' clips, in the version that the epoch hears."""
+        clips = [(row, window) for window in windows for row in window.clips]
+        rows = torch.tensor([row for row, _ in clips])
+        versions = torch.tensor([self.augment.version(row, w.epoch) if self.augment else 0 for row, w in clips])
+        counts = torch.tensor([window.real for _, window in clips])
         order = torch.arange(len(rows))[None]
-        return Batch(self.means[rows][None], order, rows, self.targets[rows], self.known[rows], counts)
+        return Batch(self.means[versions, rows][None], order, rows, self.targets[rows], self.known[rows], counts)

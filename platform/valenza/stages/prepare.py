@@ -1,14 +1,16 @@
 """What every stage starts from: the index, what its clips mean, who is trained on, and the stream of windows."""
 
 import hashlib
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Float64, Int64
 
 from valenza.corpora.card import Card
-from valenza.errors import DataError
+from valenza.errors import DataError, UsageError
 from valenza.features.batch import FRAME, whole_frames
 from valenza.features.spectrogram import SAMPLE_RATE
 from valenza.labels.harmonise import Scores, scores
@@ -17,6 +19,8 @@ from valenza.mixture.stream import WindowStream
 from valenza.mixture.weights import split
 from valenza.recipe import Recipe
 from valenza.shards.index import CARD, DESCRIPTION, read_cards, read_index
+
+PRIOR = "prior.json"
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,14 @@ class Prepared:
         """Seconds that each clip takes up in a window, in whole frames."""
         samples = self.index["samples"].to_numpy()
         return whole_frames(1) / SAMPLE_RATE * -(-samples // FRAME)
+
+    @property
+    def corpora(self) -> dict[str, list[int]]:
+        """Corpus → all its clip numbers."""
+        found: dict[str, list[int]] = {corpus: [] for corpus in self.cards}
+        for row, corpus in enumerate(self.index["corpus"].to_pylist()):
+            found[corpus].append(row)
+        return found
 
     def rows_of(self, part: str) -> dict[str, Int64[np.ndarray, " rows"]]:
         """Return corpus → its clip numbers in a part."""
@@ -82,6 +94,22 @@ def clip_weights(recipe: Recipe, prepared: Prepared) -> Float64[np.ndarray, " cl
     for corpus, rows in prepared.rows_of("train").items():
         weights[rows] = recipe.data.train[corpus]
     return weights
+
+
+def write_prior(recipe: Recipe, prepared: Prepared, run: Path) -> None:
+    """Keep the prior of the training targets in the run folder, so that a model predicts without its shards."""
+    mass = clip_weights(recipe, prepared) @ prepared.scores.targets
+    shares = dict(zip(EMOTIONS, (mass / mass.sum()).tolist(), strict=True))
+    (run / PRIOR).write_text(json.dumps(shares, indent=1), encoding="utf-8")
+
+
+def read_prior(run: Path) -> Float64[np.ndarray, " classes"]:
+    """Return how much of the training targets each class had; sums to 1."""
+    try:
+        shares = json.loads((run / PRIOR).read_text(encoding="utf-8"))
+        return np.array([shares[emotion] for emotion in EMOTIONS], dtype=np.float64)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{run / PRIOR}: cannot be read: {error}") from None
 
 
 def summary(recipe: Recipe, prepared: Prepared) -> dict[str, object]:

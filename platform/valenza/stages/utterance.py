@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch.utils.data import Dataset
 
+from valenza.features.augment import Augmentation
 from valenza.features.batch import Batch, WindowDataset, load
 from valenza.labels.taxonomy import EMOTIONS
 from valenza.mixture.plan import plan_windows
@@ -18,8 +19,8 @@ from valenza.model.network import build_network
 from valenza.objectives.task import UtteranceTask
 from valenza.recipe import Recipe
 from valenza.shards.read import Reader
-from valenza.stages.frozen import HeardDataset, hear_once, may_hear_once
-from valenza.stages.prepare import Prepared, prepare, training_stream
+from valenza.stages.frozen import HeardDataset, Listener, hear_once, may_hear_once
+from valenza.stages.prepare import Prepared, prepare, training_stream, write_prior
 from valenza.training.loop import Loop
 from valenza.training.report import Record
 from valenza.training.runtime import add_up, agree, fingerprint, reseed
@@ -34,30 +35,25 @@ def train(recipe: Recipe, run: Path, accelerator: Accelerator, *, resume_from: P
     prepared = prepare(recipe)
     mark = fingerprint(recipe, prepared.digest, accelerator.num_processes)
     agree(accelerator, mark)
+    if accelerator.is_main_process:
+        write_prior(recipe, prepared, run)
     reseed(recipe.seed)
     task = UtteranceTask(build_network(recipe), recipe.objective)
-    hearing = task.network.encoder.hearing
-    reader = Reader(recipe.data.shards, prepared.index)
-    on_device = accelerator.device.type == "cuda"
-    dataset: Dataset[Batch] = WindowDataset(reader, hearing, prepared.scores.targets, prepared.scores.known, on_device=on_device)
     task.to(accelerator.device)
+    data = _datasets(recipe, prepared, task, accelerator)
     stream = training_stream(recipe, prepared)
     if resume_from is None:
         record.tell(f"measuring the layers on {CALIBRATION} windows")
         windows, _ = stream.take(Position(), CALIBRATION)
         passes = share(windows, rank=0, ranks=1, per_pass=recipe.training.windows_per_pass)
         # Every process measures the same windows, so that all begin with the same weights.
-        task.network.calibrate(b.to(accelerator.device) for b in load(dataset, passes, workers=0))
-    encoder = task.network.encoder
-    if may_hear_once(recipe, encoder, prepared.index.num_rows):
-        heard = hear_once(recipe, prepared, encoder, reader, run, accelerator)
-        dataset = HeardDataset(heard, prepared.scores.targets, prepared.scores.known)
-    validation = Validation(recipe, prepared, dataset, task, accelerator, workers)
+        task.network.calibrate(b.to(accelerator.device) for b in load(data.frames, passes, workers=0))
+    validation = Validation(recipe, prepared, data.plain, task, accelerator, workers)
     loop = Loop(
         accelerator=accelerator,
         task=task,
         stream=stream,
-        dataset=dataset,
+        dataset=data.training,
         settings=recipe.training,
         seed=recipe.seed,
         run=run,
@@ -67,6 +63,31 @@ def train(recipe: Recipe, run: Path, accelerator: Accelerator, *, resume_from: P
         workers=workers,
     )
     return loop.train(resume_from)
+
+
+@dataclass(frozen=True)
+class _Datasets:
+    """The same clips, served for three purposes."""
+
+    training: Dataset[Batch]
+    plain: Dataset[Batch]
+    """Without augmentation, for validation."""
+    frames: WindowDataset
+    """Frame by frame, also where training is on what was heard once."""
+
+
+def _datasets(recipe: Recipe, prepared: Prepared, task: UtteranceTask, accelerator: Accelerator) -> _Datasets:
+    reader = Reader(recipe.data.shards, prepared.index)
+    ids = prepared.index["id"].to_pylist()
+    targets, known, encoder = prepared.scores.targets, prepared.scores.known, task.network.encoder
+    augment = Augmentation(recipe.augment, ids, recipe.seed) if recipe.augment.versions > 1 else None
+    on_device = accelerator.device.type == "cuda"
+    frames = WindowDataset(reader, encoder.hearing, targets, known, on_device=on_device)
+    if may_hear_once(recipe, encoder, len(ids)):
+        heard = hear_once(Listener(encoder, recipe.augment), reader, ids, prepared.corpora, accelerator)
+        return _Datasets(HeardDataset(heard, targets, known, augment), HeardDataset(heard, targets, known, None), frames)
+    training = WindowDataset(reader, encoder.hearing, targets, known, augment=augment, on_device=on_device)
+    return _Datasets(training, frames, frames)
 
 
 @dataclass

@@ -1,7 +1,8 @@
-"""What an emotion does to a voice: each clip draws a delivery around its emotion's profile, and the profiles overlap."""
+"""What an emotion does to a voice: a clip draws its delivery around a profile, and the profiles overlap."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import scipy.fft
@@ -14,6 +15,11 @@ _FIELDS = ("rate", "pitch", "range", "gap", "slope", "final", "tremor", "rough",
            "dynamics", "fade")  # fmt: skip
 _SPREAD = (0.10, 1.2, 0.18, 0.6, 0.9, 0.9, 0.16, 0.12, 0.12, 0.16, 1.0, 1.5, 0.15, 2.0)
 """Standard deviation of each field within one emotion."""
+_BEATS = ((5, 7), (60, 80), (22, 32))
+"""Hz of tremor, roughness and creak."""
+_STEP = 64
+"""Samples between two values of a pitch curve."""
+_BLOCK = 512
 _FLOORED = {"gap", "tremor", "rough", "creak", "breath"}
 
 PROFILES: dict[Emotion, tuple[float, ...]] = {
@@ -69,19 +75,19 @@ class Channel:
 
     rate: int
     """Hz."""
-    level: float
-    """Speech level in dB under full scale."""
-    noise: float
+    level: int
+    """Speech level in dB against full scale."""
+    noise: int
     """Noise floor in the same unit."""
     tilt: float = 0.0
     """dB an octave."""
-    low: float = 60.0
+    low: int = 60
     """Hz, where the channel begins; and `high`, where it ends."""
-    high: float = 10_000.0
+    high: int = 10_000
 
 
 def deliver(rng: np.random.Generator, shares: Mapping[Emotion, float], strength: float, habit: "Habit") -> Delivery:
-    """Draw a delivery: the mean of the profiles by `shares`, times `strength`, with a scatter and the speaker's habit."""
+    """Draw around the mean of the profiles by `shares`, times `strength`, and add what the speaker always does."""
     mean = sum((np.asarray(PROFILES[e]) * share for e, share in shares.items()), np.zeros(len(_FIELDS)))
     drawn = strength * mean + rng.standard_normal(len(_FIELDS)) * _SPREAD
     values = dict(zip(_FIELDS, drawn.tolist(), strict=True))
@@ -118,7 +124,7 @@ def shape(
 ) -> Int16[np.ndarray, " recorded"]:
     """Give espeak-ng's samples the rest of the delivery and record them; returns samples at the channel's rate.
 
-    Everything that filters or resamples is one pass through a spectrum, so a clip takes about 5 ms.
+    Everything that filters or resamples is one pass through a spectrum, so a clip takes a few milliseconds.
     """
     edge = np.flatnonzero(spoken)
     voice = _bend(spoken[edge[0] : edge[-1] + 1].astype(np.float32) / 32768, delivery, rng)
@@ -134,27 +140,31 @@ def shape(
     recorded = recorded * (level / np.sqrt(np.mean(np.square(recorded[loud]))))
     recorded = recorded + np.float32(10 ** (channel.noise / 20)) * rng.standard_normal(len(recorded), dtype=np.float32)
     peak = np.abs(recorded).max()
-    return np.rint(recorded * (32767 * min(1.0, 0.98 / peak))).astype(np.int16)
+    return np.asarray(np.rint(recorded * (32767 * min(1.0, 0.98 / peak))), dtype=np.int16)
 
 
 def _bend(
     voice: Float32[np.ndarray, " samples"], delivery: Delivery, rng: np.random.Generator
 ) -> Float32[np.ndarray, " samples"]:
     """Bend the pitch by reading faster and slower; the length stays."""
-    share = np.linspace(0, 1, len(voice))
+    share = np.linspace(0, 1, len(voice) // _STEP + 2)
     semitones = delivery.slope * (share - 0.5) + delivery.final * np.clip(4 * share - 3, 0, 1)
     waver = np.sin(2 * np.pi * (rng.uniform(5, 7) * share * len(voice) / NATIVE_RATE + rng.uniform()))
     speed = np.exp2(semitones / 12) * (1 + 0.03 * delivery.tremor * waver)
-    place = np.cumsum(speed)
-    place = (place - place[0]) * ((len(voice) - 1) / (place[-1] - place[0]))
-    return np.interp(place, np.arange(len(voice)), voice).astype(np.float32)
+    read = np.cumsum(speed)
+    read = (read - read[0]) * ((len(voice) - 1) / (read[-1] - read[0]))
+    place = np.interp(np.linspace(0, 1, len(voice)), share, read)
+    before = np.minimum(place.astype(np.int32), len(voice) - 2)
+    between = (place - before).astype(np.float32)
+    return np.asarray(voice[before] * (1 - between) + voice[before + 1] * between)
 
 
-def _envelope(voice: Float32[np.ndarray, " samples"], block: int = 512) -> Float32[np.ndarray, " samples"]:
-    padded = np.pad(voice, (0, -len(voice) % block)).reshape(-1, block)
+def _envelope(voice: Float32[np.ndarray, " samples"]) -> Float32[np.ndarray, " samples"]:
+    """Return the loudness of 23 ms around each sample."""
+    padded = np.pad(voice, (0, -len(voice) % _BLOCK)).reshape(-1, _BLOCK)
     loudness = np.sqrt(np.mean(np.square(padded), axis=1))
-    middles = np.arange(len(loudness)) * block + block / 2
-    return np.interp(np.arange(len(voice)), middles, loudness).astype(np.float32)
+    middles = np.arange(len(loudness)) * _BLOCK + _BLOCK / 2
+    return np.asarray(np.interp(np.arange(len(voice)), middles, loudness), dtype=np.float32)
 
 
 def _gain(
@@ -163,29 +173,34 @@ def _gain(
     delivery: Delivery,
     rng: np.random.Generator,
 ) -> Float32[np.ndarray, " samples"]:
-    def beat(low: float, high: float, depth: float) -> np.ndarray:
-        wave = np.sin(np.float32(2 * np.pi) * (np.float32(rng.uniform(low, high)) * time + np.float32(rng.uniform())))
-        return np.asarray(1 + np.float32(min(depth, 1.0)) * wave)
+    gain = (envelope / envelope.mean() + np.float32(0.1)) ** np.float32(delivery.dynamics)
+    gain *= np.float32(10) ** (np.float32(delivery.fade / 20) * (time / time[-1] - np.float32(0.5)))
+    depths = (0.45 * delivery.tremor, 0.7 * delivery.rough, 0.9 * delivery.creak)
+    for (low, high), depth in zip(_BEATS, depths, strict=True):
+        hertz, phase = np.float32(rng.uniform(low, high)), np.float32(rng.uniform())
+        if depth > 0:
+            gain *= 1 + np.float32(min(depth, 1.0)) * np.sin(np.float32(2 * np.pi) * (hertz * time + phase))
+    return np.asarray(gain, dtype=np.float32)
 
-    beats = beat(5, 7, 0.45 * delivery.tremor) * beat(60, 80, 0.7 * delivery.rough) * beat(22, 32, 0.9 * delivery.creak)
-    syllables = (envelope / envelope.mean() + np.float32(0.1)) ** np.float32(delivery.dynamics)
-    trend = np.float32(10) ** (np.float32(delivery.fade / 20) * (time / time[-1] - np.float32(0.5)))
-    return np.asarray(beats * syllables * trend, dtype=np.float32)
 
-
-def _record(
-    voice: Float32[np.ndarray, " samples"], tilt: float, channel: Channel
-) -> Float32[np.ndarray, " recorded"]:
+def _record(voice: Float32[np.ndarray, " samples"], tilt: float, channel: Channel) -> Float32[np.ndarray, " recorded"]:
     """Filter and resample through the spectrum."""
     # A multiple of 441 samples at 22.05 kHz is a whole number of samples at any rate that is a multiple of 50 Hz.
     units = scipy.fft.next_fast_len(-(-len(voice) // 441), real=True)
-    spectrum = scipy.fft.rfft(voice, 441 * units)
     recorded = channel.rate // 50 * units
-    bins = min(len(spectrum), recorded // 2 + 1)
-    hertz = scipy.fft.rfftfreq(441 * units, 1 / NATIVE_RATE).astype(np.float32)[:bins]
+    octaves, response = _response(units, channel)
+    gain = response * np.exp2(np.float32(tilt * np.log2(10) / 20) * octaves)
+    spectrum = scipy.fft.rfft(voice, 441 * units)[: len(gain)]
+    return np.asarray(scipy.fft.irfft(spectrum * gain, recorded), dtype=np.float32)
+
+
+@lru_cache(maxsize=128)
+def _response(units: int, channel: Channel) -> tuple[Float32[np.ndarray, " bins"], Float32[np.ndarray, " bins"]]:
+    """Return the octaves above 500 Hz of each bin of the spectrum, and how strongly the channel passes it."""
+    hertz = scipy.fft.rfftfreq(441 * units, 1 / NATIVE_RATE)[: channel.rate // 100 * units + 1]
     octaves = np.log2(np.clip(hertz, 100, 8000) / 500)
-    high = min(channel.high, 0.48 * channel.rate)
-    gain = 10 ** ((tilt + channel.tilt) * octaves / 20)
-    gain /= np.sqrt(1 + (channel.low / np.maximum(hertz, 1.0)) ** 4) * np.sqrt(1 + (hertz / high) ** 16)
-    gain[0] = 0.0
-    return np.asarray(scipy.fft.irfft(spectrum[:bins] * gain, recorded), dtype=np.float32)
+    response = 10 ** (channel.tilt * octaves / 20)
+    response /= np.sqrt(1 + (channel.low / np.maximum(hertz, 1.0)) ** 4)
+    response /= np.sqrt(1 + (hertz / min(channel.high, 0.48 * channel.rate)) ** 16)
+    response[0] = 0.0
+    return octaves.astype(np.float32), response.astype(np.float32)

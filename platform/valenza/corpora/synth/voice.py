@@ -148,8 +148,8 @@ class Espeak:
         self._library.espeak_SetVoiceByName.argtypes = [c.c_char_p]
         self._library.espeak_SetParameter.argtypes = [c.c_int, c.c_int, c.c_int]
         self._library.espeak_ng_SetRandSeed.argtypes = [c.c_long]
-        text = [c.c_char_p, c.c_size_t, c.c_uint, c.c_int, c.c_uint, c.c_uint, c.c_void_p, c.c_void_p]
-        self._library.espeak_Synth.argtypes = text
+        position = [c.c_uint, c.c_int, c.c_uint, c.c_uint]
+        self._library.espeak_Synth.argtypes = [c.c_char_p, c.c_size_t, *position, c.c_void_p, c.c_void_p]
 
     @staticmethod
     def _must(status: int, what: str) -> None:

@@ -1,0 +1,35 @@
+# Five verbs. `make demo` on a clean clone needs Python 3.11 to 3.13 and nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO := demo
+.PHONY: install demo test bench docs clean
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,demo]"
+	touch $@
+
+demo: install
+	$(BIN)/valenza corpus synth $(DEMO)/corpora
+	$(BIN)/valenza shards build --all --data-root $(DEMO)/corpora --manifests $(DEMO)/corpora/manifests --shards $(DEMO)/shards
+	OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc_per_node 2 -m valenza train recipes/demo.yaml --out $(DEMO)/run
+	OMP_NUM_THREADS=1 $(BIN)/valenza evaluate $(DEMO)/run
+
+test: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+bench: install
+	$(BIN)/valenza bench plan
+
+docs: install
+	$(BIN)/valenza tabulate recipes/results/*.json --into README.md
+
+clean:
+	rm -rf $(DEMO) $(VENV)

@@ -1,0 +1,97 @@
+"""The emotions of audio files, with a trained model: any length, any container that libsndfile reads."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+from jaxtyping import Int16
+
+from valenza.errors import DataError
+from valenza.evaluation.listen import listen
+from valenza.evaluation.protocol import predict
+from valenza.evaluation.session import load_network, newest_checkpoint
+from valenza.features.spectrogram import SAMPLE_RATE
+from valenza.labels.taxonomy import EMOTIONS
+from valenza.model.network import Network
+from valenza.recipe import Recipe
+from valenza.stages.prepare import read_prior
+from valenza.stages.run import read_recipe
+
+
+def predict_files(run: Path, files: Sequence[Path]) -> list[dict[str, Any]]:
+    """Return one row a file: duration in seconds, the likeliest emotion, its share, and the share of every emotion.
+
+    A file longer than the window is cut into equal parts, and its shares are the mean over them, by length. Raises
+    `DataError` that names every file that cannot be read.
+    """
+    recipe = read_recipe(run)
+    network = load_network(recipe, newest_checkpoint(run, None))
+    prior = read_prior(run)
+    heard: list[tuple[Path, Int16[np.ndarray, " samples"]]] = []
+    problems = []
+    for file in files:
+        try:
+            heard.append((file, read_audio(file)))
+        except DataError as error:
+            problems.append(str(error))
+    if problems:
+        raise DataError("\n".join(problems))
+    return [_row(file, audio, network, recipe, prior) for file, audio in heard]
+
+
+def render(rows: Sequence[dict[str, Any]], form: str) -> str:
+    """Return rows as CSV with a header, or as one JSON object with the key `files`."""
+    if form == "json":
+        return json.dumps({"files": list(rows)}, ensure_ascii=False, allow_nan=False) + "\n"
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["file", "duration", "emotion", "share", *EMOTIONS])
+    for row in rows:
+        shares = [f"{row['shares'][emotion]:.4f}" for emotion in EMOTIONS]
+        writer.writerow([row["file"], f"{row['duration']:.3f}", row["emotion"], f"{row['share']:.4f}", *shares])
+    return text.getvalue()
+
+
+def read_audio(file: Path) -> Int16[np.ndarray, " samples"]:
+    """Return a file as 16 kHz mono samples; raises `DataError` where it cannot be read, is empty or not finite."""
+    try:
+        samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
+    except (OSError, RuntimeError) as error:
+        raise DataError(f"{file}: cannot be read as audio: {error}") from None
+    mono = samples.mean(axis=1)
+    if not len(mono):
+        raise DataError(f"{file}: holds no samples")
+    if not np.isfinite(mono).all():
+        raise DataError(f"{file}: holds samples that are not finite")
+    if rate != SAMPLE_RATE:
+        mono = soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ")
+    return np.clip(np.rint(mono * 32768), -32768, 32767).astype(np.int16)
+
+
+def _row(
+    file: Path, audio: Int16[np.ndarray, " samples"], network: Network, recipe: Recipe, prior: np.ndarray
+) -> dict[str, Any]:
+    parts = list(_parts(audio, network.encoder.hearing.window_samples))
+    heard = listen(network, parts, len(parts), padding=recipe.evaluation.padding, label="")
+    seen = [emotion for emotion, mass in zip(EMOTIONS, prior, strict=True) if mass > 0]
+    logits = heard.logits[recipe.evaluation.frames]
+    shares = predict(logits, seen, prior, adjust=recipe.evaluation.prior == "train")
+    mixture = np.average(shares, axis=0, weights=[len(part) for part in parts])
+    best = int(mixture.argmax())
+    return {
+        "file": str(file),
+        "duration": len(audio) / SAMPLE_RATE,
+        "emotion": EMOTIONS[best],
+        "share": float(mixture[best]),
+        "shares": dict(zip(EMOTIONS, mixture.tolist(), strict=True)),
+    }
+
+
+def _parts(audio: Int16[np.ndarray, " samples"], longest: int) -> Iterator[Int16[np.ndarray, " _"]]:
+    yield from np.array_split(audio, -(-len(audio) // longest))
