@@ -20,7 +20,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-corpus_app = typer.Typer(no_args_is_help=True, help="Manifests: list, check against the audio, write a first one, demo corpora.")
+corpus_app = typer.Typer(
+    no_args_is_help=True, help="Manifests: list, check against the audio, write a first one, demo corpora."
+)
 shards_app = typer.Typer(no_args_is_help=True, help="Shards: build, verify, describe.")
 bench_app = typer.Typer(no_args_is_help=True, help="Measurements on this machine.")
 app.add_typer(corpus_app, name="corpus")
@@ -30,13 +32,15 @@ app.add_typer(bench_app, name="bench")
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, all else on standard error.")]
 Manifests = Annotated[Path, typer.Option(help="Folder of manifests.")]
 DataRoot = Annotated[
-    Path | None, typer.Option(envvar="VALENZA_DATA", help="Folder that holds each corpus under its id.", show_envvar=True)
+    Path | None,
+    typer.Option(envvar="VALENZA_DATA", help="Folder that holds each corpus under its id.", show_envvar=True),
 ]
 Shards = Annotated[Path, typer.Option(help="Folder that holds the shards of each corpus under its id.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Processes.")]
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe, such as recipes/real_small.yaml.", show_default=False)]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[key=value]…", help="Settings to change, such as training.steps=100.", show_default=False)
+    list[str] | None,
+    typer.Argument(metavar="[key=value]…", help="Settings to change, such as training.steps=100.", show_default=False),
 ]
 Workers = Annotated[int, typer.Option(min=0, help="Processes that prepare windows, for each training process.")]
 
@@ -68,7 +72,9 @@ def main() -> NoReturn:
     # Threads of a process group that lost a peer would keep the interpreter from ending.
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code) if "WORLD_SIZE" in os.environ and code else sys.exit(code)
+    if code and "WORLD_SIZE" in os.environ:
+        os._exit(code)
+    sys.exit(code)
 
 
 def answer(as_json: bool, value: Any, show: Callable[[], None]) -> None:
@@ -94,7 +100,11 @@ def doctor(as_json: Json = False) -> None:
 
     findings = examine()
     rows = [(f.topic, f.state, f.detail) for f in findings]
-    answer(as_json, [dict(zip(("topic", "state", "detail"), r, strict=True)) for r in rows], lambda: table("", ("", "", ""), rows))
+    answer(
+        as_json,
+        [dict(zip(("topic", "state", "detail"), r, strict=True)) for r in rows],
+        lambda: table("", ("", "", ""), rows),
+    )
     if any(f.state == "missing" for f in findings):
         raise UsageError("something that valenza needs is missing")
 
@@ -168,7 +178,9 @@ def corpus_synth(
 
 @shards_app.command("build")
 def shards_build(
-    corpora: Annotated[list[str] | None, typer.Argument(help="Corpus ids or manifest files.", show_default=False)] = None,
+    corpora: Annotated[
+        list[str] | None, typer.Argument(help="Corpus ids or manifest files.", show_default=False)
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every corpus that has a manifest.")] = False,
     data_root: DataRoot = None,
     root: Annotated[Path | None, typer.Option(help="The corpus folder itself; for one corpus.")] = None,
@@ -197,8 +209,8 @@ def shards_build(
         parsed = clips(card, _corpus_root(card.id, data_root, root))
         if parsed.problems and not skip_bad:
             raise DataError(
-                f"{card.id}: {len(parsed.problems)} problems; `valenza corpus check {corpus}` lists them, --skip-bad leaves them out\n"
-                + "\n".join(map(str, parsed.problems[:10]))
+                f"{card.id}: {len(parsed.problems)} problems; `valenza corpus check {corpus}` lists them, "
+                "--skip-bad leaves them out\n" + "\n".join(map(str, parsed.problems[:10]))
             )
         report = build(card, path, parsed.clips, shards, jobs, skip_bad=skip_bad)
         show_build(report)
@@ -263,9 +275,13 @@ def train(
     recipe: RecipeFile,
     overrides: Overrides = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; runs/<recipe> where absent.")] = None,
-    resume: Annotated[str, typer.Option(help="auto: go on from the newest checkpoint; never: start over; or a checkpoint.")] = "auto",
+    resume: Annotated[
+        str, typer.Option(help="auto: go on from the newest checkpoint; never: start over; or a checkpoint.")
+    ] = "auto",
     workers: Workers = 0,
-    precision: Annotated[str | None, typer.Option(help="no, bf16 or fp16; what the launcher says where absent.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="no, bf16 or fp16; what the launcher says where absent.")
+    ] = None,
 ) -> None:
     """Train the model of a recipe, alone or under torchrun or Accelerate; a run that was killed goes on."""
     if precision not in {None, "no", "bf16", "fp16"}:
@@ -279,10 +295,14 @@ def train(
 @app.command()
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run folder.", exists=True, file_okay=False)],
-    corpora: Annotated[str | None, typer.Option(help="Corpora to score, with commas; the recipe's zero_shot where absent.")] = None,
+    corpora: Annotated[
+        str | None, typer.Option(help="Corpora to score, with commas; the recipe's zero_shot where absent.")
+    ] = None,
     shards: Annotated[Path | None, typer.Option(help="Where the shards are, if not where the recipe says.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write the results; RUN/results.json where absent.")] = None,
-    checkpoint: Annotated[str | None, typer.Option(help="Which checkpoint, such as step-00001000; the newest where absent.")] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help="Which checkpoint, such as step-00001000; the newest where absent.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Score corpora zero-shot beside the baselines, and write results.json and report/index.html."""
@@ -311,7 +331,9 @@ def predict(
 @app.command()
 def tabulate(
     results: Annotated[list[Path], typer.Argument(help="results.json files.")],
-    into: Annotated[Path | None, typer.Option(help="A Markdown file whose lines between `<!-- results -->` marks are replaced.")] = None,
+    into: Annotated[
+        Path | None, typer.Option(help="A Markdown file whose lines between `<!-- results -->` marks are replaced.")
+    ] = None,
 ) -> None:
     """A Markdown table of results, so that none is ever typed by hand."""
     from valenza.evaluation.results import markdown_table, replace_table
@@ -348,7 +370,10 @@ def _recipe(path: Path, overrides: list[str] | None) -> Any:
 
 def _corpus_root(corpus: str, data_root: Path | None, root: Path | None) -> Path:
     if root is None and data_root is None:
-        raise UsageError("where is the audio? give --data-root (or set VALENZA_DATA) for <data root>/<id>, or --root for the corpus itself")
+        raise UsageError(
+            "where is the audio? give --data-root (or set VALENZA_DATA) for <data root>/<id>, "
+            "or --root for the corpus itself"
+        )
     folder = root if root is not None else Path(str(data_root)) / corpus
     if not folder.is_dir():
         raise UsageError(f"{folder}: there is no such folder for {corpus}")

@@ -14,12 +14,14 @@ from valenza.errors import UsageError
 
 Location = tuple[str | int, ...]
 Problem = tuple[Location, str]
+_UNREADABLE = (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+"""What PyYAML raises on text such as `!!bool maybe`, or on a thousand brackets."""
 
 
 class Settings(BaseModel):
     """A frozen model that refuses unknown keys; subclasses state rules between fields in `conflicts`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
     def conflicts(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:
@@ -53,7 +55,7 @@ class _Loader(yaml.SafeLoader):
     """YAML as people mean it: `no` is Norwegian, `1e-4` a number, `01` a code, and 2026-11-21 a name."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):  # type: ignore[no-untyped-call]
+        if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             # A few lines of aliases can stand for gigabytes.
             raise yaml.MarkedYAMLError(problem="aliases (`*name`) are not used here", problem_mark=mark)
@@ -65,7 +67,8 @@ for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
     ("int", r"[-+]?(?:0|[1-9][0-9_]*)", list("-+0123456789")),
-    ("float", r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+    ("float",
+     r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
      list("-+.0123456789")),
     ("merge", r"<<", ["<"]),
 ):  # fmt: skip
@@ -93,7 +96,7 @@ class Document:
             mark = error.problem_mark or error.context_mark
             where = f"{path}:{mark.line + 1}" if mark else str(path)
             raise UsageError(f"{where}: not YAML: {error.problem}") from None
-        except (yaml.YAMLError, ValueError) as error:
+        except _UNREADABLE as error:
             raise UsageError(f"{path}: not YAML: {error}") from None
 
     def _build(self, loader: _Loader, node: yaml.Node, loc: Location, depth: int) -> Any:
@@ -174,7 +177,7 @@ def _override(values: dict[str, Any], override: str) -> Location:
     try:
         node = _Loader(text).get_single_node()
         value = None if node is None else _Loader(text).construct_document(node)
-    except yaml.YAMLError:
+    except _UNREADABLE:
         raise UsageError(f"{override!r}: the value is not YAML") from None
     here = values
     for key in keys[:-1]:
@@ -189,6 +192,8 @@ def _override(values: dict[str, Any], override: str) -> Location:
 def _explained(model: type[BaseModel], failure: ValidationError) -> Iterator[tuple[Location, str]]:
     for error in failure.errors(include_url=False):
         loc = tuple(part for part in error["loc"] if not _is_branch(part))
+        if error["type"] == "extra_forbidden":  # its last part is the user's own key, whatever that looks like
+            loc = (*(part for part in error["loc"][:-1] if not _is_branch(part)), error["loc"][-1])
         name = _dotted(loc)
         kind, message = error["type"], error["msg"]
         if kind == "extra_forbidden":
@@ -221,7 +226,9 @@ def _fields(model: type[BaseModel], loc: Location) -> list[str]:
             field = candidate.model_fields.get(str(part))
             inner += list(_models(field.annotation)) if field else []
         if isinstance(part, str) and not inner:
-            inner = [m for c in found for f in c.model_fields.values() for m in _models(f.annotation) if m.__name__ == part]
+            inner = [
+                m for c in found for f in c.model_fields.values() for m in _models(f.annotation) if m.__name__ == part
+            ]
         found = inner or found
     return [name for candidate in found for name in candidate.model_fields]
 

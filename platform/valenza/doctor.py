@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-_BASE = ("torch", "transformers", "accelerate", "webdataset", "soundfile", "soxr", "pyarrow", "scikit-learn", "scipy", "numpy")
-_EXTRAS = {"demo": ("espeakng-loader",), "track": ("wandb",)}
+_BASE = ("torch", "transformers", "accelerate", "soundfile", "soxr", "pyarrow", "scipy", "numpy")
+_EXTRAS = {"demo": ("espeakng-loader",), "track": ("tensorboard", "wandb")}
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,9 @@ def examine() -> list[Finding]:
 def _python() -> Finding:
     version = machine.python_version()
     supported = (3, 11) <= sys.version_info[:2] <= (3, 13)
-    return Finding("python", "ok" if supported else "note", version if supported else f"{version}; 3.11 to 3.13 are tested")
+    return Finding(
+        "python", "ok" if supported else "note", version if supported else f"{version}; 3.11 to 3.13 are tested"
+    )
 
 
 def _packages() -> list[Finding]:
@@ -60,8 +62,12 @@ def _devices() -> list[Finding]:
     for i in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(i)
         half = "bf16" if torch.cuda.is_bf16_supported() else "fp16 only"
-        findings.append(Finding(f"gpu {i}", "ok", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB, {half}"))
-    findings.append(Finding("nccl", "ok" if torch.distributed.is_nccl_available() else "missing", "for more than one GPU"))
+        findings.append(
+            Finding(f"gpu {i}", "ok", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB, {half}")
+        )
+    findings.append(
+        Finding("nccl", "ok" if torch.distributed.is_nccl_available() else "missing", "for more than one GPU")
+    )
     return findings
 
 
@@ -79,5 +85,14 @@ def _machine() -> list[Finding]:
 
 
 def _environment() -> list[Finding]:
-    names = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "ACCELERATE_MIXED_PRECISION", "HF_HOME", "HF_HUB_OFFLINE", "VALENZA_DATA")
+    names = (
+        "WORLD_SIZE",
+        "RANK",
+        "LOCAL_RANK",
+        "MASTER_ADDR",
+        "ACCELERATE_MIXED_PRECISION",
+        "HF_HOME",
+        "HF_HUB_OFFLINE",
+        "VALENZA_DATA",
+    )
     return [Finding(f"${name}", "note", os.environ[name]) for name in names if name in os.environ]

@@ -21,7 +21,7 @@ class Data(Settings):
     claim: Literal["cross_lingual", "cross_corpus"] = "cross_lingual"
     """What the zero-shot score is said to show. `cross_lingual` refuses a corpus whose language is trained on."""
     validation: Share = 0.05
-    """Share of each training corpus, in whole speakers, kept for validation where the corpus has no split of its own."""
+    """Share of each training corpus, in whole speakers, kept for validation where it has no split of its own."""
     window_seconds: Annotated[float, Field(gt=0, le=30)] = 30.0
     fill: Annotated[float, Field(gt=0, le=1)] = 0.8
     """A window is full when this share of it is speech (Osman et al. 2023, Algorithm 1)."""
@@ -31,7 +31,7 @@ class Data(Settings):
         train, zero_shot = raw.get("train"), raw.get("zero_shot")
         if isinstance(train, Mapping) and isinstance(zero_shot, list):
             for i, corpus in enumerate(zero_shot):
-                if corpus in train:
+                if isinstance(corpus, str) and corpus in train:
                     yield ("zero_shot", i), f"{corpus} is trained on, so a score on it is not zero-shot"
 
 

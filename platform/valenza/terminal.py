@@ -39,17 +39,19 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     cells = [[str(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         from rich.console import Console
+        from rich.markup import escape
         from rich.table import Table
 
         grid = Table(title=title, title_justify="left")
         for i, column in enumerate(columns):
             grid.add_column(column, justify="left" if i == 0 else "right")
         for row in cells:
-            grid.add_row(*row)
+            grid.add_row(*map(escape, row))
         Console().print(grid)
         return
     widths = [max(len(row[i]) for row in [list(columns), *cells]) for i in range(len(columns))]
     lines = [title] if title else []
     for row in [list(columns), *cells]:
-        lines.append("  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip())
+        padded = [c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+        lines += ["  ".join(padded).rstrip()]
     print("\n".join(lines))  # noqa: T201

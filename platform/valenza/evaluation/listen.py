@@ -30,7 +30,12 @@ class Heard:
 
 @torch.inference_mode()
 def listen(
-    network: Network, clips: Iterable[Int16[np.ndarray, " _"]], total: int, *, padding: Literal["window", "none"], label: str
+    network: Network,
+    clips: Iterable[Int16[np.ndarray, " _"]],
+    total: int,
+    *,
+    padding: Literal["window", "none"],
+    label: str,
 ) -> Heard:
     """Hear every clip by itself, padded with silence to the encoder's window or at its own length.
 

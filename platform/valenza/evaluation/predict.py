@@ -71,7 +71,7 @@ def read_audio(file: Path) -> Int16[np.ndarray, " samples"]:
         raise DataError(f"{file}: holds samples that are not finite")
     if rate != SAMPLE_RATE:
         mono = soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ")
-    return np.clip(np.rint(mono * 32768), -32768, 32767).astype(np.int16)
+    return np.asarray(np.clip(np.rint(mono * 32768), -32768, 32767).astype(np.int16))
 
 
 def _row(

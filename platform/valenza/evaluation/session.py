@@ -23,7 +23,7 @@ from valenza.labels.harmonise import scores
 from valenza.labels.taxonomy import EMOTIONS
 from valenza.model.encoders import SpeechEncoder
 from valenza.model.network import Network, build_network
-from valenza.recipe import Recipe
+from valenza.recipe import Augment, Recipe
 from valenza.shards.index import read_cards, read_index
 from valenza.shards.read import Reader
 from valenza.stages.frozen import Listener
@@ -119,16 +119,20 @@ def _choose(recipe: Recipe, name: str, prepared: Prepared) -> _Scored:
             raise DataError(f"{name}: all of it was trained on, so there is nothing to score it by")
     else:
         chosen = np.flatnonzero(meaning.used)
-        if found := leaks(prepared.index.take(prepared.parts["train"]), index, cross_lingual=recipe.data.claim == "cross_lingual"):
+        if found := leaks(
+            prepared.index.take(prepared.parts["train"]), index, cross_lingual=recipe.data.claim == "cross_lingual"
+        ):
             raise DataError(f"{name}: a score on it would not be zero-shot: " + "; ".join(found))
-    return _Scored(index, cards[name], chosen, meaning.values[chosen], meaning.known.any(axis=0), not trained_on)
+    return _Scored(
+        index, cards[name], chosen, meaning.values[chosen], np.asarray(meaning.known.any(axis=0)), not trained_on
+    )
 
 
 class _Probe:
     """The frozen probe, fitted when it is first asked."""
 
     def __init__(self, recipe: Recipe, prepared: Prepared, encoder: SpeechEncoder) -> None:
-        self.listener = Listener(encoder)
+        self.listener = Listener(encoder, Augment())
         rows = prepared.parts["train"]
         corpora = np.array(prepared.index["corpus"].to_pylist())[rows]
         rows = rows[sample(corpora, min(_PROBE_CLIPS, len(rows)), seed=recipe.seed)]
@@ -143,7 +147,9 @@ class _Probe:
             speakers=names["speaker"],
         )
 
-    def _heard(self, recipe: Recipe, prepared: Prepared, rows: Int64[np.ndarray, " rows"]) -> Float[np.ndarray, "rows layers width"]:
+    def _heard(
+        self, recipe: Recipe, prepared: Prepared, rows: Int64[np.ndarray, " rows"]
+    ) -> Float[np.ndarray, "rows layers width"]:
         """Hear these training clips corpus by corpus; a corpus that training heard whole is not heard again."""
         reader, ids = Reader(recipe.data.shards, prepared.index), prepared.index["id"].to_pylist()
         heard = np.zeros((len(rows), self.listener.encoder.depth, self.listener.encoder.width), dtype=np.float32)
@@ -172,7 +178,9 @@ def _score_corpus(
     classes = scored_classes(labels, chosen.known)
     reader = Reader(recipe.data.shards, chosen.index)
     settings = recipe.evaluation
-    heard = listen(network, audio_of(reader, rows.tolist()), len(rows), padding=settings.padding, label=f"hearing {name}")
+    heard = listen(
+        network, audio_of(reader, rows.tolist()), len(rows), padding=settings.padding, label=f"hearing {name}"
+    )
     taken = chosen.index.take(rows)
     groups = {k: np.array([v or "unknown" for v in taken[k].to_pylist()]) for k in ("speaker", "language", "gender")}
     shares = {

@@ -38,7 +38,7 @@ class Batch:
     """Windows and the clips in them."""
 
     inputs: Shaped[Tensor, "batch ..."]
-    """16-bit waveforms as they travel, what `hear` makes of them, or an encoder's layers [batch, frames, layers, width]."""
+    """16-bit waveforms as they travel, what `hear` makes of them, or layers [batch, frames, layers, width]."""
     clip_of_frame: Int64[Tensor, "batch frames"]
     """Which clip of this batch is heard in each 50 Hz frame; −1 in silence."""
     rows: Int64[Tensor, " clips"]
@@ -109,9 +109,12 @@ class WindowDataset(Dataset[Batch]):
         self.reader, self.hearing, self.augment, self.on_device = reader, hearing, augment, on_device
         self.targets, self.known = torch.from_numpy(targets).float(), torch.from_numpy(known)
 
-    def __getitem__(self, windows: Sequence[Window]) -> Batch:  # type: ignore[override]
+    def __getitem__(self, windows: Sequence[Window]) -> Batch:
         """Read and join the clips of these windows; features are left to the device if `on_device`."""
-        inputs, frames, rows, counts = [], [], [], []
+        inputs: list[Tensor] = []
+        frames: list[Tensor] = []
+        rows: list[int] = []
+        counts: list[bool] = []
         for window in windows:
             clips = [self.reader.audio(row) for row in window.clips]
             if self.augment is not None:
@@ -132,11 +135,13 @@ class WindowDataset(Dataset[Batch]):
         )
 
 
-def load(dataset: Dataset[Batch], passes: Iterator[list[Window]], *, workers: int, pin: bool = False) -> Iterator[Batch]:
+def load(
+    dataset: Dataset[Batch], passes: Iterator[list[Window]], *, workers: int, pin: bool = False
+) -> Iterator[Batch]:
     """Yield one batch per pass, in order, prepared by so many worker processes (0: in this one)."""
     yield from DataLoader(
         dataset,
-        sampler=passes,  # type: ignore[arg-type]  # an iterator of passes is all that a loader asks for
+        sampler=passes,  # an iterator of passes is all that a loader asks for
         batch_size=None,
         num_workers=workers,
         pin_memory=pin,

@@ -24,13 +24,13 @@ class Scores:
     @property
     def used(self) -> Bool[np.ndarray, " clips"]:
         """Which clips say anything; the others have labels that their manifest leaves out."""
-        return self.values.sum(axis=1) > 0
+        return np.asarray(self.values.sum(axis=1) > 0)
 
     @property
     def targets(self) -> Float64[np.ndarray, "clips classes"]:
         """Scores that sum to 1, for the losses; rows of zeros where a clip says nothing."""
         total = self.values.sum(axis=1, keepdims=True)
-        return np.divide(self.values, total, out=np.zeros_like(self.values), where=total > 0)
+        return np.asarray(np.divide(self.values, total, out=np.zeros_like(self.values), where=total > 0))
 
 
 def scores(index: pa.Table, cards: Mapping[str, Card]) -> Scores:
@@ -60,7 +60,10 @@ def scores(index: pa.Table, cards: Mapping[str, Card]) -> Scores:
         if intensity is not None and card.intensities:
             values[i] *= card.intensities.get(intensity, 1.0)
     if unknown:
-        lines = (f"{corpus}: the label {native!r} of {clip} is not in the manifest" for (corpus, native), clip in unknown.items())
+        lines = (
+            f"{corpus}: the label {native!r} of {clip} is not in the manifest"
+            for (corpus, native), clip in unknown.items()
+        )
         raise DataError("\n".join(lines))
     return Scores(values, known)
 

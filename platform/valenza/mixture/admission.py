@@ -14,13 +14,19 @@ def problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
     if not isinstance(data, Mapping) or not isinstance(data.get("shards"), str):
         return
     folder = Path(data["shards"])
-    # The manifests beside the shards say enough, and a mistake is told before Arrow has been imported.
-    paths = {path.parent.name: path for path in folder.glob("*/card.yaml")}
+    try:
+        # The manifests beside the shards say enough, and a mistake is told before Arrow has been imported.
+        paths = {path.parent.name: path for path in folder.glob("*/card.yaml")}
+    except (OSError, ValueError) as error:
+        yield ("data", "shards"), f"cannot be listed: {error}"
+        return
     there = sorted(paths)
     train, zero_shot = data.get("train"), data.get("zero_shot") or []
     if not there or not isinstance(train, Mapping) or not isinstance(zero_shot, list):
         return
-    named = [(("data", "train", c), c) for c in train] + [(("data", "zero_shot", i), c) for i, c in enumerate(zero_shot)]
+    named = [(("data", "train", c), c) for c in train] + [
+        (("data", "zero_shot", i), c) for i, c in enumerate(zero_shot) if isinstance(c, str)
+    ]
     for loc, corpus in named:
         if corpus not in there:
             yield loc, f"there are no shards of {corpus!r} in {folder}{suggestion(str(corpus), there)}"
@@ -29,7 +35,7 @@ def problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
     cards = {corpus: read_card(paths[corpus]) for _, corpus in named if corpus in paths}
     trained = {language for c in train if c in cards for language in spoken(cards[c])}
     for i, corpus in enumerate(zero_shot):
-        if corpus in cards and (shared := spoken(cards[corpus]) & trained):
+        if isinstance(corpus, str) and corpus in cards and (shared := spoken(cards[corpus]) & trained):
             told = "; `claim: cross_corpus` is the weaker claim that such a score can carry"
             yield ("data", "zero_shot", i), f"{corpus} speaks {', '.join(sorted(shared))}, which is trained on{told}"
 

@@ -9,7 +9,7 @@ from valenza.mixture.plan import plan_windows
 
 
 def measure_plan(clips: int, *, window_seconds: float, fill: float, seed: int) -> dict[str, float]:
-    """Plan over durations drawn evenly from .3 s to the whole window: the hardest mixture to fill, with many long clips."""
+    """Plan over durations drawn evenly from .3 s to the whole window: many long clips, the hardest to fill with."""
     durations = np.random.default_rng(seed).uniform(0.3, window_seconds, clips)
     began = time.perf_counter()
     windows = plan_windows(durations, window_seconds=window_seconds, fill=fill, seed=seed, epoch=0)

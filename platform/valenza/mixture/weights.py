@@ -1,6 +1,7 @@
 """How often each clip is seen in an epoch, and which speakers are kept for validation."""
 
 import hashlib
+import struct
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -28,7 +29,9 @@ def draw_epoch(
     return np.concatenate(drawn) if drawn else np.empty(0, dtype=np.int64)
 
 
-def split(index: pa.Table, usable: Sequence[bool] | npt.NDArray[np.bool_], *, validation: float, seed: int) -> dict[str, Int64[np.ndarray, " clips"]]:
+def split(
+    index: pa.Table, usable: Sequence[bool] | npt.NDArray[np.bool_], *, validation: float, seed: int
+) -> dict[str, Int64[np.ndarray, " clips"]]:
     """Divide clips into `train`, `validation` and `test`; returns clip numbers.
 
     A corpus's own split is kept. Without one, whole speakers (and with them whole takes) go to validation in an
@@ -59,4 +62,4 @@ def split(index: pa.Table, usable: Sequence[bool] | npt.NDArray[np.bool_], *, va
 
 def _digest(text: str) -> list[int]:
     """Words for a seed that are the same in every process, unlike Python's `hash`."""
-    return np.frombuffer(hashlib.sha256(text.encode()).digest()[:16], dtype=np.uint32).tolist()
+    return list(struct.unpack("<4I", hashlib.sha256(text.encode()).digest()[:16]))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -36,7 +37,7 @@ class SpeechEncoder(nn.Module):
         for name in names:
             chosen = [name]
             if match := re.fullmatch(r"blocks\.(\d+)-(\d+)", name):
-                chosen = [f"blocks.{i}" for i in range(int(match[1]), int(match[2]) + 1)]
+                chosen = [f"blocks.{i}" for i in range(int(match[1]), int(match[2]) + 1)] or [name]
             for part in chosen:
                 if part != "all" and part not in parts:
                     raise UsageError(f"encoder.freeze: there is no part {part!r}; there are all, {', '.join(parts)}")
@@ -51,12 +52,12 @@ class WhisperStack(SpeechEncoder):
     as it would be by itself; without, every frame sees the whole window, as in Osman et al. 2023.
     """
 
-    def __init__(self, encoder: nn.Module, *, alone: bool) -> None:
+    def __init__(self, encoder: Any, *, alone: bool) -> None:
         config = encoder.config
         seconds = config.max_source_positions / 50
         hearing = Hearing("mel", config.num_mel_bins, int(seconds * SAMPLE_RATE), alone=alone)
         super().__init__(hearing, config.d_model, config.encoder_layers + 1)
-        self.encoder = encoder
+        self.encoder: Any = encoder
 
     def parts(self) -> dict[str, list[nn.Module]]:
         """Return `conv`, `positions`, `blocks.N` and `norm`."""
@@ -106,12 +107,12 @@ class WhisperStack(SpeechEncoder):
 class WaveformStack(SpeechEncoder):
     """Wav2Vec2, HuBERT or WavLM, over the raw waveform."""
 
-    def __init__(self, model: nn.Module, *, normalise: bool) -> None:
+    def __init__(self, model: Any, *, normalise: bool) -> None:
         config = model.config
         super().__init__(Hearing("waveform", normalise=normalise), config.hidden_size, config.num_hidden_layers)
         # Both draw from generators that a resumed run does not restore; SpecAugment is the recipe's.
         config.apply_spec_augment, config.layerdrop = False, 0.0
-        self.model = model
+        self.model: Any = model
 
     def parts(self) -> dict[str, list[nn.Module]]:
         """Return `conv`, `positions`, `blocks.N` and `norm`."""
@@ -179,7 +180,9 @@ def _pretrained(name: str, alone: bool) -> SpeechEncoder:
             whisper = transformers.WhisperModel.from_pretrained(place, config=config, dtype=torch.float32)
             return WhisperStack(whisper.encoder, alone=alone)
         if config.model_type not in {"wav2vec2", "hubert", "wavlm"}:
-            raise UsageError(f"encoder.name: {name} is a {config.model_type} model; Whisper, Wav2Vec2, HuBERT and WavLM are known")
+            raise UsageError(
+                f"encoder.name: {name} is a {config.model_type} model; Whisper, Wav2Vec2, HuBERT and WavLM are known"
+            )
         features = transformers.AutoFeatureExtractor.from_pretrained(place)
         model = transformers.AutoModel.from_pretrained(place, config=config, dtype=torch.float32)
     except (OSError, ValueError) as error:

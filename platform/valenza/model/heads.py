@@ -59,7 +59,8 @@ class FrameHead(nn.Module):
 
     def forward(self, frames: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch classes"]:
         """Return logits."""
-        return self.linear(self.dropout(frames))
+        logits: Tensor = self.linear(self.dropout(frames))
+        return logits
 
 
 def clip_means(
@@ -68,6 +69,8 @@ def clip_means(
     """Return the mean over each clip's own frames; silence is left out."""
     own = clip_of_frame >= 0
     slot = clip_of_frame[own]
-    sums = torch.zeros(clips, frames.shape[-1], dtype=frames.dtype, device=frames.device).index_add(0, slot, frames[own])
+    sums = torch.zeros(clips, frames.shape[-1], dtype=frames.dtype, device=frames.device).index_add(
+        0, slot, frames[own]
+    )
     count = torch.bincount(slot, minlength=clips).clamp(min=1)
     return sums / count[:, None]

@@ -22,8 +22,10 @@ class Network(nn.Module):
         self.mixture = LayerMixture(mixed_layers, encoder.width)
         self.head = FrameHead(encoder.width, len(EMOTIONS), dropout)
 
-    def layers(self, inputs: Tensor, clip_of_frame: Int64[Tensor, "batch frames"]) -> list[Float[Tensor, "batch frames width"]]:
-        """Return the encoder's layers. Inputs are `Batch.inputs`: 16-bit samples, features, or the layers themselves."""
+    def layers(
+        self, inputs: Tensor, clip_of_frame: Int64[Tensor, "batch frames"]
+    ) -> list[Float[Tensor, "batch frames width"]]:
+        """Return the encoder's layers. Inputs are `Batch.inputs`: 16-bit samples, features, or the layers."""
         if inputs.ndim == 4:
             return list(inputs.unbind(dim=2))
         if not inputs.is_floating_point():
@@ -34,7 +36,9 @@ class Network(nn.Module):
         """Return what the heads read."""
         return self.mixture(self.layers(inputs, clip_of_frame))  # type: ignore[no-any-return]
 
-    def forward(self, inputs: Tensor, clip_of_frame: Int64[Tensor, "batch frames"]) -> Float[Tensor, "batch frames classes"]:
+    def forward(
+        self, inputs: Tensor, clip_of_frame: Int64[Tensor, "batch frames"]
+    ) -> Float[Tensor, "batch frames classes"]:
         """Return the logits of every frame."""
         return self.head(self.read(inputs, clip_of_frame))  # type: ignore[no-any-return]
 

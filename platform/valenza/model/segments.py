@@ -25,7 +25,9 @@ class Bucket:
         past = torch.arange(longest, device=self.frames.device) >= self.lengths[:, None]
         if not past.any():
             return None
-        return torch.zeros(past.shape, dtype=dtype, device=past.device).masked_fill(past, torch.finfo(dtype).min)[:, None, None]
+        return torch.zeros(past.shape, dtype=dtype, device=past.device).masked_fill(past, torch.finfo(dtype).min)[
+            :, None, None
+        ]
 
     def spoken(self, hidden: Shaped[Tensor, "segments longest width"]) -> Shaped[Tensor, "flat width"]:
         """Return the frames that are not past a segment's end, segment after segment."""

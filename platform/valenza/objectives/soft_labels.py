@@ -6,7 +6,9 @@ from torch import Tensor
 
 
 def soft_cross_entropy(
-    logits: Float[Tensor, "*batch classes"], target: Float[Tensor, "*batch classes"], known: Bool[Tensor, "*batch classes"]
+    logits: Float[Tensor, "*batch classes"],
+    target: Float[Tensor, "*batch classes"],
+    known: Bool[Tensor, "*batch classes"],
 ) -> Float[Tensor, "*batch"]:
     """Return the cross-entropy of each row against its soft target, in nats.
 
@@ -23,8 +25,8 @@ def soft_cross_entropy(
 def smooth(
     target: Float[Tensor, "*batch classes"], known: Bool[Tensor, "*batch classes"], share: float
 ) -> Float[Tensor, "*batch classes"]:
-    """Spread `share` of each target evenly over its known classes (Szegedy et al. 2016, §7)."""
+    """Spread `share` of each target evenly over its known classes; its sum stays (Szegedy et al. 2016, §7)."""
     if not share:
         return target
     even = known.float() / known.sum(dim=-1, keepdim=True).clamp(min=1)
-    return (1 - share) * target + share * even
+    return (1 - share) * target + share * even * target.sum(dim=-1, keepdim=True)

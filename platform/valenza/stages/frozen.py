@@ -28,8 +28,8 @@ _LARGEST = 4 << 30
 def may_hear_once(recipe: Recipe, encoder: SpeechEncoder, clips: int) -> bool:
     """Return whether training on each clip's layer means is the same as training on its frames.
 
-    It is when nothing in the encoder is trained, clips do not hear each other, and the loss sees a clip's mean: scaling,
-    mixture and head are linear, so they may be applied after the mean.
+    It is when nothing in the encoder is trained, clips do not hear each other, and the loss sees a clip's mean:
+    scaling, mixture and head are linear, so they may be applied after the mean.
     """
     frozen = not any(p.requires_grad for p in encoder.parameters())
     linear = recipe.objective.level == "clip" and recipe.heads.dropout == 0
@@ -42,7 +42,7 @@ class Listener:
     """Hears single clips with an encoder whose weights do not change, and keeps what it heard on disk."""
 
     encoder: SpeechEncoder
-    augment: Augment = Augment()
+    augment: Augment
     """What version 1 and up of a clip are; version 0 is the clip itself."""
 
     def __post_init__(self) -> None:
@@ -102,7 +102,11 @@ def keep(file: Path, means: Float32[np.ndarray, "..."]) -> None:
 
 
 def hear_once(
-    listener: Listener, reader: Reader, ids: Sequence[str], corpora: Mapping[str, Sequence[int]], accelerator: Accelerator
+    listener: Listener,
+    reader: Reader,
+    ids: Sequence[str],
+    corpora: Mapping[str, Sequence[int]],
+    accelerator: Accelerator,
 ) -> Float32[np.ndarray, "versions clips layers width"]:
     """Return the layer means of every version of all clips; the processes share the hearing, corpus by corpus."""
     rank, ranks, encoder = accelerator.process_index, accelerator.num_processes, listener.encoder
@@ -140,7 +144,7 @@ class HeardDataset(Dataset[Batch]):
         self.means, self.targets = torch.from_numpy(means), torch.from_numpy(targets).float()
         self.known, self.augment = torch.from_numpy(known), augment
 
-    def __getitem__(self, windows: Sequence[Window]) -> Batch:  # type: ignore[override]
+    def __getitem__(self, windows: Sequence[Window]) -> Batch:
         """Return the layer means of these windows' clips, in the version that the epoch hears."""
         clips = [(row, window) for window in windows for row in window.clips]
         rows = torch.tensor([row for row, _ in clips])

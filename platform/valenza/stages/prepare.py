@@ -11,7 +11,7 @@ from jaxtyping import Float64, Int64
 
 from valenza.corpora.card import Card
 from valenza.errors import DataError, UsageError
-from valenza.features.batch import FRAME, whole_frames
+from valenza.features.batch import FRAME
 from valenza.features.spectrogram import SAMPLE_RATE
 from valenza.labels.harmonise import Scores, scores
 from valenza.labels.taxonomy import EMOTIONS
@@ -39,7 +39,7 @@ class Prepared:
     def durations(self) -> Float64[np.ndarray, " clips"]:
         """Seconds that each clip takes up in a window, in whole frames."""
         samples = self.index["samples"].to_numpy()
-        return whole_frames(1) / SAMPLE_RATE * -(-samples // FRAME)
+        return np.asarray(-(-samples // FRAME) * (FRAME / SAMPLE_RATE))
 
     @property
     def corpora(self) -> dict[str, list[int]]:
@@ -69,7 +69,9 @@ def prepare(recipe: Recipe) -> Prepared:
             digest.update((recipe.data.shards / name / file).read_bytes())
     prepared = Prepared(index, cards, meaning, parts, digest.hexdigest())
     if empty := [corpus for corpus, rows in prepared.rows_of("train").items() if not len(rows)]:
-        raise DataError(f"no clip of {', '.join(empty)} can be trained on: their labels mean nothing or their splits hold them back")
+        raise DataError(
+            f"no clip of {', '.join(empty)} can be trained on: their labels mean nothing or their splits hold them back"
+        )
     longest = prepared.durations.max()
     if longest > recipe.data.window_seconds + 1e-9:
         raise DataError(f"a clip of {longest:.2f} s does not fit into windows of {recipe.data.window_seconds:g} s")

@@ -31,7 +31,9 @@ CALIBRATION = 32
 
 def train(recipe: Recipe, run: Path, accelerator: Accelerator, *, resume_from: Path | None, workers: int) -> Path:
     """Train the network of a recipe; returns its last checkpoint."""
-    record = Record(run, writes=accelerator.is_main_process, tracker=recipe.training.tracker, recipe=recipe.model_dump(mode="json"))
+    record = Record(
+        run, writes=accelerator.is_main_process, tracker=recipe.training.tracker, recipe=recipe.model_dump(mode="json")
+    )
     prepared = prepare(recipe)
     mark = fingerprint(recipe, prepared.digest, accelerator.num_processes)
     agree(accelerator, mark)
@@ -85,7 +87,9 @@ def _datasets(recipe: Recipe, prepared: Prepared, task: UtteranceTask, accelerat
     frames = WindowDataset(reader, encoder.hearing, targets, known, on_device=on_device)
     if may_hear_once(recipe, encoder, len(ids)):
         heard = hear_once(Listener(encoder, recipe.augment), reader, ids, prepared.corpora, accelerator)
-        return _Datasets(HeardDataset(heard, targets, known, augment), HeardDataset(heard, targets, known, None), frames)
+        return _Datasets(
+            HeardDataset(heard, targets, known, augment), HeardDataset(heard, targets, known, None), frames
+        )
     training = WindowDataset(reader, encoder.hearing, targets, known, augment=augment, on_device=on_device)
     return _Datasets(training, frames, frames)
 
@@ -107,7 +111,10 @@ class Validation:
         if not len(rows):
             return {}
         planned = plan_windows(
-            self.prepared.durations[rows], window_seconds=self.recipe.data.window_seconds, seed=self.recipe.seed, epoch=0
+            self.prepared.durations[rows],
+            window_seconds=self.recipe.data.window_seconds,
+            seed=self.recipe.seed,
+            epoch=0,
         )
         windows = [Window(tuple(rows[w].tolist()), 0, i) for i, w in enumerate(planned)]
         passes = share(
@@ -136,4 +143,9 @@ class Validation:
         loss, total, *both = add_up(self.accelerator, [loss, float(clips), *hits.tolist(), *of.tolist()])
         hits, of = np.array(both[: len(EMOTIONS)]), np.array(both[len(EMOTIONS) :])
         recall = hits[of > 0] / of[of > 0]
-        return {"loss": loss / total, "micro_f1": float(hits.sum() / total), "ua": float(recall.mean()), "clips": int(total)}
+        return {
+            "loss": loss / total,
+            "micro_f1": float(hits.sum() / total),
+            "ua": float(recall.mean()),
+            "clips": int(total),
+        }

@@ -4,12 +4,14 @@ import errno
 import hashlib
 import json
 import os
+import pickle
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -54,11 +56,12 @@ def save(folder: Path, weights: dict[str, Tensor], optimizer: dict[str, Any], st
             shutil.rmtree(final)
         partial.rename(final)
         _sync(folder)
-    except (OSError, RuntimeError) as error:  # torch and safetensors report a full disk as RuntimeError
+    except (OSError, RuntimeError, SafetensorError) as error:  # a full disk is any of these to torch and safetensors
         shutil.rmtree(partial, ignore_errors=True)
         raise WriteError(f"{final}: the checkpoint cannot be written: {_reason(error)}") from None
     if fault(final) is None:
-        for old in checkpoints(folder)[:-keep]:
+        # A later, damaged one that this run did not go on from must not push out the one just written.
+        for old in [c for c in checkpoints(folder) if c.name <= final.name][:-keep]:
             shutil.rmtree(old, ignore_errors=True)
     return final
 
@@ -109,7 +112,10 @@ def load_state(checkpoint: Path) -> tuple[State, dict[str, Any]]:
     """Return the state and the optimizer's; the files must have been verified before."""
     raw = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
     state = State(raw["step"], Position(**raw["position"]), raw["fingerprint"])
-    return state, torch.load(checkpoint / "optimizer.pt", map_location="cpu", weights_only=True)
+    try:
+        return state, torch.load(checkpoint / "optimizer.pt", map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise ShardError(f"{checkpoint}: optimizer.pt holds something other than tensors and was not read") from None
 
 
 def _digest(file: Path) -> str:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -69,7 +70,8 @@ class Loop:
         batches = load(
             self.dataset, self._passes(step, position), workers=self.workers, pin=self.accelerator.device.type == "cuda"
         )
-        passes = -(-(-(-self.settings.windows_per_step // self.accelerator.num_processes)) // self.settings.windows_per_pass)
+        each = ceil(self.settings.windows_per_step / self.accelerator.num_processes)
+        passes = ceil(each / self.settings.windows_per_pass)
         while step < self.settings.steps:
             began = time.perf_counter()
             _, position = self.stream.take(position, self.settings.windows_per_step)
@@ -77,11 +79,18 @@ class Loop:
             waited = time.perf_counter() - began
             values = self._step(wrapped, optimizer, held, step)
             step += 1
-            values |= {"windows": position.window, "epoch": position.epoch, "seconds": time.perf_counter() - began, "waited": waited}
+            values |= {
+                "windows": position.window,
+                "epoch": position.epoch,
+                "seconds": time.perf_counter() - began,
+                "waited": waited,
+            }
             self.record.add(step, values)
             done = step == self.settings.steps
             if done or step % max(1, self.settings.steps // 20) == 0:
-                self.record.tell(f"step {step}/{self.settings.steps}  loss {values['loss']:.4f}  {values['seconds']:.2f} s")
+                self.record.tell(
+                    f"step {step}/{self.settings.steps}  loss {values['loss']:.4f}  {values['seconds']:.2f} s"
+                )
             if done or step % self.settings.validate_every == 0:
                 scores = self.validate()
                 if scores:
@@ -104,7 +113,9 @@ class Loop:
                 per_pass=self.settings.windows_per_pass,
             )
 
-    def _step(self, wrapped: nn.Module, optimizer: torch.optim.Optimizer, held: list[Batch], step: int) -> dict[str, Any]:
+    def _step(
+        self, wrapped: nn.Module, optimizer: torch.optim.Optimizer, held: list[Batch], step: int
+    ) -> dict[str, Any]:
         """Do one step: the gradient of the sum of all losses, divided by what the whole step holds."""
         device = self.accelerator.device
         total = add_up(self.accelerator, [float(sum(self.task.count(b) for b in held))])[0]  # type: ignore[operator]
@@ -121,7 +132,9 @@ class Loop:
                 self.accelerator.backward(losses.total * scale)
             for name, value in {"loss": losses.total, **losses.named}.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach())
-        means = dict(zip(sums, (s / max(total, 1.0) for s in add_up(self.accelerator, list(sums.values()))), strict=True))
+        means = dict(
+            zip(sums, (s / max(total, 1.0) for s in add_up(self.accelerator, list(sums.values()))), strict=True)
+        )
         norm = self.accelerator.clip_grad_norm_(trained(wrapped.parameters()), self.settings.clip_norm)
         norm = float(norm) if isinstance(norm, Tensor) else norm or 0.0
         if not (math.isfinite(means["loss"]) and math.isfinite(norm)):
@@ -138,7 +151,9 @@ class Loop:
         state = checkpoint.State(step, position, self.fingerprint)
         folder = self.run / "checkpoints"
         if self.accelerator.is_main_process:
-            checkpoint.save(folder, network.state_dict(), optimizer.state_dict(), state, keep=self.settings.keep_checkpoints)
+            checkpoint.save(
+                folder, network.state_dict(), optimizer.state_dict(), state, keep=self.settings.keep_checkpoints
+            )
         self.accelerator.wait_for_everyone()
         return folder / f"step-{step:08d}"
 

@@ -31,7 +31,10 @@ class Record:
         """Append one line; a number that is not finite is written as null, since NaN is not JSON."""
         if not self.writes:
             return
-        line = {"step": step, **{k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}}
+        line = {
+            "step": step,
+            **{k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()},
+        }
         self._append(self.metrics, json.dumps(line, allow_nan=False))
         if self._tracker is not None:
             self._tracker.add(step, values)
@@ -75,7 +78,7 @@ class _Tracker:
                 else WandBTracker("valenza", dir=str(run), name=run.name, config=recipe)
             )
             self._tracker.start()
-        except Exception as error:  # noqa: BLE001 - whatever a tracker raises
+        except Exception as error:
             self._fail(error)
 
     def add(self, step: int, values: dict[str, Any]) -> None:
@@ -83,7 +86,7 @@ class _Tracker:
             return
         try:
             self._tracker.log({k: v for k, v in values.items() if isinstance(v, int | float)}, step=step)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:

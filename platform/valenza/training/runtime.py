@@ -20,8 +20,9 @@ from valenza.recipe import Recipe
 def start(precision: str | None = None) -> Accelerator:
     """Join the processes that torchrun or Accelerate launched; alone, be one process.
 
-    `precision` is `no`, `bf16` or `fp16`; the launcher's `ACCELERATE_MIXED_PRECISION` where absent. Raises `PeerError` when fewer processes
-    meet than were launched: two models that never exchange a gradient would otherwise train side by side in silence.
+    `precision` is `no`, `bf16` or `fp16`; the launcher's `ACCELERATE_MIXED_PRECISION` where absent. Raises `PeerError`
+    when fewer processes meet than were launched: two models that never exchange a gradient would otherwise train side
+    by side in silence.
     """
     launched = int(os.environ.get("WORLD_SIZE", "1"))
     if not torch.cuda.is_available() and "ACCELERATE_USE_DEEPSPEED" not in os.environ:
@@ -30,7 +31,10 @@ def start(precision: str | None = None) -> Accelerator:
     handlers = [InitProcessGroupKwargs(backend="gloo")] if launched > 1 and not torch.cuda.is_available() else []
     accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=handlers)
     if accelerator.num_processes != launched:
-        raise PeerError(f"{launched} processes were launched, but this one sees {accelerator.num_processes} ({accelerator.distributed_type})")
+        raise PeerError(
+            f"{launched} processes were launched, but this one sees {accelerator.num_processes} "
+            f"({accelerator.distributed_type})"
+        )
     return accelerator
 
 
@@ -82,7 +86,7 @@ def reseed(seed: int, *keys: int) -> None:
 
 def environment(accelerator: Accelerator) -> dict[str, Any]:
     """Return what the run ran on, for `environment.json`."""
-    packages = ("torch", "transformers", "accelerate", "numpy", "scikit-learn", "soundfile", "soxr", "pyarrow")
+    packages = ("torch", "transformers", "accelerate", "numpy", "soundfile", "soxr", "pyarrow")
     return {
         "valenza": __version__,
         "python": sys.version.split()[0],
