@@ -52,14 +52,13 @@ _SHARDS = Path("shards")
 def main() -> NoReturn:
     """Run the command line and exit with a documented code."""
     try:
-        app(standalone_mode=False)
+        # Without the standalone mode, an `Exit` comes back as the command's value.
+        ended = app(standalone_mode=False)
         sys.stdout.flush()
-        code = errors.DONE
+        code = ended if isinstance(ended, int) else errors.DONE
     except ValenzaError as error:
         say(f"error: {error}")
         code = error.code
-    except typer.Exit as ended:
-        code = ended.exit_code
     except (typer.Abort, KeyboardInterrupt):
         say("stopped")
         code = 130
@@ -69,6 +68,9 @@ def main() -> NoReturn:
     except typer.TyperException as error:
         say(f"error: {error.format_message()}")
         code = errors.USAGE
+    except OSError as error:
+        say(f"error: {error.filename or 'the disk'}: {error.strerror or error}")
+        code = errors.CANNOT_WRITE
     # Threads of a process group that lost a peer would keep the interpreter from ending.
     sys.stdout.flush()
     sys.stderr.flush()

@@ -75,7 +75,7 @@ def test_corpora_larger_than_the_pool_leave_few_windows_short(kind: str) -> None
     durations = {
         "speech": np.clip(rng.lognormal(1.0, 0.5, n), 0.3, LIMIT),
         "uniform": rng.uniform(0.3, LIMIT, n),
-        "bimodal": np.where(rng.random(n) < 0.5, 2.0, 20.0) + rng.uniform(0, 0.5, n),
+        "bimodal": np.where(rng.random(n) < 0.8, 2.0, 20.0) + rng.uniform(0, 0.5, n),
         "long": np.where(rng.random(n) < 0.9, rng.uniform(16, 20, n), rng.uniform(5, 8, n)),
     }[kind]
     windows = plan_windows(durations, seed=1, epoch=0)
@@ -84,7 +84,7 @@ def test_corpora_larger_than_the_pool_leave_few_windows_short(kind: str) -> None
     assert seconds.max() <= LIMIT + CLOSE
     short = seconds < FILL * LIMIT - CLOSE
     assert not short[: len(short) - short.sum()].any()
-    if kind != "long":  # nine clips of sixteen seconds or more for each that could join one of them
+    if kind != "long":  # nine clips of sixteen seconds or more to one that could join them
         assert short.sum() <= 1 + len(windows) // 1000
 
 
@@ -122,7 +122,7 @@ def test_epochs_and_seeds_differ() -> None:
     assert plan_windows(durations.tolist(), seed=1, epoch=0) == plans[0]
 
 
-@pytest.mark.parametrize("durations", [[30.1], [0.0], [-1.0], [float("nan")], [float("inf")], [[1.0]]])
+@pytest.mark.parametrize("durations", [[30.1], [0.0], [-1.0], [float("nan")], [float("inf")]])
 def test_durations_that_cannot_be_planned_are_refused(durations: list[float]) -> None:
     with pytest.raises(ValueError, match=r"clip 0 lasts 30.1 s|positive, finite"):
         plan_windows(durations, seed=1, epoch=0)

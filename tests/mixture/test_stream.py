@@ -48,7 +48,7 @@ def test_epochs_may_be_asked_for_in_any_order() -> None:
 
 
 def test_a_stream_without_clips_says_so() -> None:
-    empty = WindowStream(np.array([1.0]), {"a": np.arange(0)}, {"a": 1.0}, window_seconds=30, fill=0.8, seed=1)
+    empty = WindowStream(np.array([1.0]), {"a": np.arange(0)}, {"a": 1.0}, window_seconds=30.0, fill=0.8, seed=1)
     with pytest.raises(ValueError, match="no clip to train on"):
         empty.take(Position(), 1)
 

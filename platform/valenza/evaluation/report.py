@@ -90,7 +90,7 @@ def _headline_row(name: str, corpus: CorpusResult) -> list[str]:
 def _by_corpus(results: Results) -> Iterator[Html]:
     rows = [
         Bar(
-            corpus.title or name,
+            name,
             f"{', '.join(corpus.languages)} · {len(corpus.classes)} classes",
             corpus.metrics.micro_f1,
             corpus.ci95.get("micro_f1"),
@@ -108,7 +108,7 @@ def _by_language(results: Results) -> Iterator[Html]:
     rows = [
         Bar(
             language,
-            corpus.title or name,
+            name,
             group.metrics.micro_f1,
             group.ci95.get("micro_f1"),
             _references(corpus, language),

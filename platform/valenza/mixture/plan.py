@@ -9,8 +9,6 @@ import numpy.typing as npt
 POOL = 4096
 """Clips that are drawn from at once; a larger pool costs memory moves on each removal and fills no better."""
 _TRIES = 16
-_ROUNDING = 1e-9
-"""Seconds by which sums of durations may be off; far below one sample."""
 
 
 def plan_windows(
@@ -27,6 +25,9 @@ def plan_windows(
     window, and each window but the last few of an epoch is filled to `fill` wherever the durations allow it. The
     same arguments give the same windows everywhere. A clip longer than the window raises `ValueError`: it is split
     when shards are built. (Osman et al. 2023, §2.4, Algorithm 1.)
+
+    Where a draw leaves a window that nothing can fill, it is taken back and drawn again; where that fails too, earlier
+    windows give back their clips, and from then on the longest clip that fits is taken.
     """
     lengths = np.asarray(durations, dtype=np.float64)
     if lengths.ndim != 1 or not np.isfinite(lengths).all() or (lengths <= 0).any():
@@ -49,19 +50,19 @@ class _Planner:
         self.pool: list[int] = []
         self.pool_lengths: list[float] = []
         self.limit = limit
-        self.spare = limit * (1 - fill) + _ROUNDING
+        self.enough = limit * fill
         self.uniforms: list[float] = []
         self.made: list[list[int]] = []
         self.stranded = False
-        """Whether long clips have been left without partners; from then on a window starts with the longest."""
+        """Whether long clips have been left without partners; from then on the longest that fits is taken."""
 
     def windows(self) -> Iterator[list[int]]:
         """Yield the full windows in the order of drawing, then the few that nothing left could fill."""
         short: list[list[int]] = []
         failures, give_backs = 0, len(self.lengths)
         while self._refill():
-            window, room = self._draw_window()
-            if room <= self.spare:
+            window, filled = self._draw_window()
+            if filled >= self.enough:
                 self.made.append(window)
                 failures = 0
                 continue
@@ -85,17 +86,19 @@ class _Planner:
         return bool(self.pool)
 
     def _draw_window(self) -> tuple[list[int], float]:
+        """Draw clips until the window is full enough or nothing in the pool fits; returns clips and seconds."""
         window: list[int] = []
-        room = self.limit
-        while room > self.spare:
-            fitting = bisect_right(self.pool_lengths, room + _ROUNDING)
+        filled = 0.0
+        while filled < self.enough:
+            fitting = bisect_right(self.pool_lengths, self.limit - filled)
+            while fitting and filled + self.pool_lengths[fitting - 1] > self.limit:
+                fitting -= 1  # the difference above was rounded up
             if not fitting:
                 break
-            longest = self.stranded and not window
-            at = fitting - 1 if longest else int(self._uniform() * fitting)
+            at = fitting - 1 if self.stranded else int(self._uniform() * fitting)
             window.append(self.pool.pop(at))
-            room -= self.pool_lengths.pop(at)
-        return window, room
+            filled += self.pool_lengths.pop(at)
+        return window, filled
 
     def _put_back(self, clips: list[int]) -> None:
         if len(clips) > _TRIES:

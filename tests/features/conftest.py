@@ -1,0 +1,48 @@
+"""Speech-like sounds, and small shards of them."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import soundfile
+
+from valenza.corpora.card import read_card
+from valenza.corpora.clip import Clip
+from valenza.shards.index import read_index
+from valenza.shards.read import Reader
+from valenza.shards.write import build
+
+MANIFEST = """id: toy
+title: Toy corpus
+languages: [de]
+licence: none
+audio: "*.wav"
+pattern: '(?P<speaker>s\\d)_(?P<label>\\w)'
+labels: {a: anger, h: happiness}
+"""
+
+
+def chirp(seconds: float, seed: int) -> np.ndarray:
+    """Harmonics of a gliding voice that pauses, in −1 … 1, and quieter for odd seeds."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(round(seconds * 16_000)) / 16_000
+    phase = 2 * np.pi * np.cumsum(120 + 20 * seed + 40 * np.sin(3 * time)) / 16_000
+    voice = sum(np.sin(k * phase) / k for k in range(1, 12)) * (np.sin(9 * time) > -0.3)
+    return ((0.2 if seed % 2 == 0 else 0.004) * voice + 1e-4 * rng.standard_normal(len(time))).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Reader, pa.Table]:
+    """Six clips of .4 to 1.4 s in shards."""
+    folder = tmp_path_factory.mktemp("toy")
+    manifest = folder / "toy.yaml"
+    manifest.write_text(MANIFEST)
+    clips = []
+    for i in range(6):
+        path: Path = folder / f"s{i}_{'ah'[i % 2]}.wav"
+        soundfile.write(path, chirp(0.4 + 0.2 * i + 0.0037 * i, i), 16_000)
+        clips.append(Clip(f"toy_{i}", "toy", path, path.name, "de", f"s{i}", f"take{i}", label="ah"[i % 2]))
+    build(read_card(manifest), manifest, clips, folder / "shards")
+    index = read_index(folder / "shards", ["toy"])
+    return Reader(folder / "shards", index), index
