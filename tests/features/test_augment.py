@@ -47,7 +47,9 @@ def test_a_gain_is_one_factor_for_every_sample() -> None:
     gain=st.floats(0, 60),
     clip=st.text(max_size=5),
 )
-def test_nothing_is_ever_clipped_and_nothing_changes_its_sign(audio: list[int], number: int, gain: float, clip: str) -> None:
+def test_nothing_is_ever_clipped_and_nothing_changes_its_sign(
+    audio: list[int], number: int, gain: float, clip: str
+) -> None:
     samples = np.array(audio, dtype=np.int16)
     changed = alter(samples, clip, number, Augment(versions=10, gain_db=gain))
     again = alter(samples, clip, number, Augment(versions=10, gain_db=gain))

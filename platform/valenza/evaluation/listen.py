@@ -62,6 +62,16 @@ def listen(
     return Heard({k: np.concatenate(v) for k, v in logits.items()}, {k: np.concatenate(v) for k, v in read.items()})
 
 
+@torch.inference_mode()
+def recall(network: Network, means: Float32[np.ndarray, "clips layers width"]) -> Heard:
+    """Return what `listen` would for clips at their own length, from the layer means of the network's frozen encoder."""
+    network.eval()
+    layers = torch.from_numpy(means)[None].to(next(network.parameters()).device)
+    frames = network.read(layers, torch.arange(len(means))[None]).float()[0]
+    read, logits = frames.cpu().numpy(), network.head(frames).cpu().numpy()
+    return Heard({"masked": logits, "unmasked": logits}, {"masked": read, "unmasked": read})
+
+
 def audio_of(reader: Reader, rows: Sequence[int]) -> Iterator[Int16[np.ndarray, " _"]]:
     """Yield the samples of these clips."""
     return (reader.audio(row) for row in rows)

@@ -14,7 +14,7 @@ from valenza.corpora.card import Card
 from valenza.errors import DataError, UsageError
 from valenza.evaluation.baselines import fit_probe, majority, random_head, sample
 from valenza.evaluation.leakage import leaks
-from valenza.evaluation.listen import Heard, audio_of, listen
+from valenza.evaluation.listen import Heard, audio_of, listen, recall
 from valenza.evaluation.protocol import predict, scored_classes, training_prior, truth
 from valenza.evaluation.report import write_report
 from valenza.evaluation.results import FORMAT, finite, write_results
@@ -26,7 +26,7 @@ from valenza.model.network import Network, build_network
 from valenza.recipe import Augment, Recipe
 from valenza.shards.index import read_cards, read_index
 from valenza.shards.read import Reader
-from valenza.stages.frozen import Listener
+from valenza.stages.frozen import Listener, may_hear_once
 from valenza.stages.prepare import Prepared, clip_weights, prepare
 from valenza.stages.run import read_recipe
 from valenza.terminal import say
@@ -178,9 +178,12 @@ def _score_corpus(
     classes = scored_classes(labels, chosen.known)
     reader = Reader(recipe.data.shards, chosen.index)
     settings = recipe.evaluation
-    heard = listen(
-        network, audio_of(reader, rows.tolist()), len(rows), padding=settings.padding, label=f"hearing {name}"
-    )
+    ids = chosen.index["id"].to_pylist()
+    if settings.padding == "none" and may_hear_once(recipe, network.encoder, len(rows)):
+        heard = recall(network, probe.listener.means(reader, ids, rows.tolist(), label=f"hearing {name}"))
+    else:
+        audio = audio_of(reader, rows.tolist())
+        heard = listen(network, audio, len(rows), padding=settings.padding, label=f"hearing {name}")
     taken = chosen.index.take(rows)
     groups = {k: np.array([v or "unknown" for v in taken[k].to_pylist()]) for k in ("speaker", "language", "gender")}
     shares = {
@@ -204,7 +207,7 @@ def _score_corpus(
         "baselines": {
             kind: compare(labels, probabilities, predicted, classes, groups, seed=recipe.seed) | told
             for kind, predicted, told in _baselines(
-                recipe, heard, labels, classes, prior, probe, reader, chosen.index["id"].to_pylist(), rows.tolist()
+                recipe, heard, labels, classes, prior, probe, reader, ids, rows.tolist()
             )
         },
     }
