@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,8 +133,10 @@ def corner(tmp_path_factory: pytest.TempPathFactory) -> Corner:
 
 
 @pytest.fixture
-def train_here(corner: Corner, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[float]]:
+def train_here(corner: Corner, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[float]]]:
     """Train in this process, where every array's shape and type is checked, and return the loss of every step."""
+    import torch
+
     from valenza.config import load
     from valenza.recipe import Recipe
     from valenza.stages.run import train_run
@@ -147,4 +149,8 @@ def train_here(corner: Corner, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
         train_run(load(Recipe, corner.recipe, overrides), run, resume="never", workers=0, precision="no")
         return corner.losses(run)
 
-    return train
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield train
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)

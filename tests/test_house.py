@@ -72,8 +72,9 @@ def test_nothing_makes_a_package_of_the_platform_folder() -> None:
     "rooms",
     [
         "valenza.config, valenza.recipe, valenza.corpora.card, valenza.mixture.admission, valenza.cli",
-        "valenza.shards.index, valenza.shards.read, valenza.shards.write, valenza.mixture.plan, valenza.mixture.stream, "
-        "valenza.mixture.weights, valenza.mixture.bench, valenza.labels.harmonise, valenza.corpora.parse",
+        "valenza.shards.index, valenza.shards.read, valenza.shards.write, valenza.mixture.plan, "
+        "valenza.mixture.stream, valenza.mixture.weights, valenza.mixture.bench, "
+        "valenza.labels.harmonise, valenza.corpora.parse",
     ],
 )
 def test_data_is_handled_without_torch(rooms: str) -> None:

@@ -52,7 +52,11 @@ def test_each_clip_is_scaled_as_if_it_were_alone() -> None:
     made = sounds(1.0)
     fade = torch.ones(16_000)
     fade[:400] = fade[-400:] = 0  # a border step hears 200 samples of its neighbour
-    clips = [fade * torch.from_numpy(made["chirp"]), 1e-3 * fade * torch.from_numpy(made["chirp"]), fade * torch.from_numpy(made["noise"])]
+    clips = [
+        fade * torch.from_numpy(made["chirp"]),
+        1e-3 * fade * torch.from_numpy(made["chirp"]),
+        fade * torch.from_numpy(made["noise"]),
+    ]
     frames = torch.arange(3).repeat_interleave(50)[None] + 7  # numbers need not begin at 0
     packed = log_mel(torch.cat(clips)[None], 80, frames)[0]
     whole = log_mel(torch.cat(clips)[None], 80)[0]

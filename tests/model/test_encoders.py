@@ -135,7 +135,9 @@ def test_parts_of_waveform_encoders(family: str) -> None:
 
 @pytest.mark.parametrize("name", ["block.0", "blocks.7", "blocks.0-2", "blocks.1-0", "head", ""])
 def test_parts_that_are_not_there_are_told(name: str) -> None:
-    with pytest.raises(UsageError, match=r"there is no part '.*'; there are all, conv, positions, blocks.0, blocks.1, norm"):
+    with pytest.raises(
+        UsageError, match=r"there is no part '.*'; there are all, conv, positions, blocks.0, blocks.1, norm"
+    ):
         new(freeze=(name,))
 
 

@@ -10,7 +10,9 @@ from valenza.model.heads import FrameHead, LayerMixture, clip_means
 
 def test_calibrated_layers_have_zero_mean_and_unit_scale() -> None:
     torch.manual_seed(0)
-    passes = [[torch.randn(n, 6) * torch.tensor([1.0, 5, 0.1, 20, 1, 3]) + 100 * k for k in range(3)] for n in (40, 7, 90)]
+    passes = [
+        [torch.randn(n, 6) * torch.tensor([1.0, 5, 0.1, 20, 1, 3]) + 100 * k for k in range(3)] for n in (40, 7, 90)
+    ]
     mixture = LayerMixture(3, 6)
     mixture.calibrate(iter(passes))
     for k in range(3):

@@ -15,7 +15,15 @@ import torch
 from valenza.errors import ShardError, UsageError, WriteError
 from valenza.mixture.stream import Position
 from valenza.training.checkpoint import (
-    COMPLETE, State, _digest, checkpoints, fault, load_state, load_weights, newest, save,
+    COMPLETE,
+    State,
+    _digest,
+    checkpoints,
+    fault,
+    load_state,
+    load_weights,
+    newest,
+    save,
 )  # fmt: skip
 from valenza.training.report import Record, read_metrics
 
@@ -159,7 +167,7 @@ class Hostile:
 def test_an_optimizer_that_runs_code_is_refused(tmp_path: Path) -> None:
     path, canary = write(tmp_path, 1), tmp_path / "canary"
     torch.save({"state": Hostile(canary)}, path / "optimizer.pt")
-    for form in (None, pickle.dumps(Hostile(canary))):
+    for form in (None, pickle.dumps(Hostile(canary), protocol=2)):
         if form is not None:
             (path / "optimizer.pt").write_bytes(form)
         digests = {name: _digest(path / name) for name in FILES if name != COMPLETE}
@@ -206,5 +214,5 @@ def test_only_the_first_process_writes(tmp_path: Path) -> None:
 
 def test_metrics_that_cannot_be_written_stop_the_run_with_a_reason(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").mkdir()
-    with pytest.raises(WriteError, match="metrics.jsonl: cannot be written"):
+    with pytest.raises(WriteError, match=r"metrics\.jsonl: cannot be written"):
         Record(tmp_path, writes=True, tracker="none", recipe={}).add(1, {})

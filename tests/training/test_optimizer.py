@@ -17,7 +17,9 @@ def test_one_cycle_equals_torchs_own(steps: int, warmup: float) -> None:
         optimizer, max_lr=0.5, total_steps=steps, pct_start=warmup, cycle_momentum=False
     )
     for step in range(steps):
-        assert 0.5 * one_cycle(step, steps, warmup) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9, abs=1e-12)
+        assert 0.5 * one_cycle(step, steps, warmup) == pytest.approx(
+            optimizer.param_groups[0]["lr"], rel=1e-9, abs=1e-12
+        )
         optimizer.step()
         if step < steps - 1:
             schedule.step()

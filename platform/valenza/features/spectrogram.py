@@ -32,11 +32,24 @@ def log_mel(
     if clip_of_frame is None:
         loudest = loudest.amax(dim=1, keepdim=True)
     else:
-        slot = clip_of_frame - clip_of_frame.min() if clip_of_frame.numel() else clip_of_frame
-        slot = slot.repeat_interleave(2, dim=1)  # two steps a frame
-        most = torch.full((len(loudest), int(slot.max()) + 1), -torch.inf, device=loudest.device)
-        loudest = most.scatter_reduce(1, slot, loudest, "amax").gather(1, slot)
+        loudest = _loudest_of_clip(loudest, clip_of_frame)
     return (torch.maximum(loudness, loudest[:, None] - _RANGE) + 4.0) / 4.0
+
+
+def _loudest_of_clip(
+    loudest: Float[Tensor, "batch steps"], clip_of_frame: Int64[Tensor, "batch frames"]
+) -> Float[Tensor, "batch steps"]:
+    """Return for every step the loudest one of its clip, leaving aside the border frames that hear a neighbour."""
+    slot = clip_of_frame - clip_of_frame.min()
+    border = torch.zeros_like(slot, dtype=torch.bool)
+    changes = slot[:, 1:] != slot[:, :-1]
+    border[:, 1:] |= changes
+    border[:, :-1] |= changes
+    slot, border = (t.repeat_interleave(2, dim=1) for t in (slot, border))  # two steps a frame
+    most = torch.full((len(slot), int(slot.max()) + 1), -torch.inf, device=loudest.device)
+    inside = most.scatter_reduce(1, slot, loudest.masked_fill(border, -torch.inf), "amax").gather(1, slot)
+    anywhere = most.scatter_reduce(1, slot, loudest, "amax").gather(1, slot)
+    return torch.where(inside.isinf(), anywhere, inside)  # a clip of two frames is nothing but border
 
 
 @lru_cache

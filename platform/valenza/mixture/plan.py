@@ -112,8 +112,9 @@ class _Planner:
             self.pool_lengths.insert(at, self.lengths[clip])
 
     def _take_made(self) -> list[int]:
-        """Remove a random earlier window; the last one takes its place."""
-        at = int(self._uniform() * len(self.made))
+        """Remove an earlier window, of some drawn the one with the most clips: short ones are what is missing."""
+        drawn = {int(self._uniform() * len(self.made)) for _ in range(_TRIES)}
+        at = max(sorted(drawn), key=lambda window: len(self.made[window]))
         self.made[at], self.made[-1] = self.made[-1], self.made[at]
         return self.made.pop()
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import yaml
 
 from valenza.config import load
-from valenza.errors import UsageError, WriteError
+from valenza.errors import PeerError, UsageError, WriteError
 from valenza.recipe import Recipe
 from valenza.training import checkpoint
-from valenza.training.runtime import environment, start
+from valenza.training.runtime import environment, lost_peer, start
 
 RECIPE = "recipe.yaml"
 
@@ -17,7 +17,8 @@ RECIPE = "recipe.yaml"
 def train_run(recipe: Recipe, run: Path, *, resume: str, workers: int, precision: str | None = None) -> Path:
     """Train a recipe in a run folder; returns the last checkpoint.
 
-    `resume` is `auto`, `never` or the path of a checkpoint. Raises `UsageError` where `never` would overwrite a run.
+    `resume` is `auto`, `never` or the path of a checkpoint. Raises `UsageError` where `never` would overwrite a run,
+    and `PeerError` where another process of the run is gone.
     """
     source = _source(run, resume)
     accelerator = start(precision)
@@ -27,7 +28,14 @@ def train_run(recipe: Recipe, run: Path, *, resume: str, workers: int, precision
     accelerator.wait_for_everyone()
     from valenza.stages import utterance
 
-    last = utterance.train(recipe, run, accelerator, resume_from=source, workers=workers)
+    try:
+        last = utterance.train(recipe, run, accelerator, resume_from=source, workers=workers)
+    except RuntimeError as error:
+        if accelerator.num_processes == 1 or not lost_peer(error):
+            raise
+        raise PeerError(
+            f"another process is gone; the same command resumes the run ({str(error).splitlines()[0]})"
+        ) from None
     accelerator.end_training()
     return last
 

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
 from valenza import __version__
-from valenza.errors import PeerError
+from valenza.errors import PeerError, UsageError
 from valenza.recipe import Recipe
 
 
@@ -22,14 +22,20 @@ def start(precision: str | None = None) -> Accelerator:
 
     `precision` is `no`, `bf16` or `fp16`; the launcher's `ACCELERATE_MIXED_PRECISION` where absent. Raises `PeerError`
     when fewer processes meet than were launched: two models that never exchange a gradient would otherwise train side
-    by side in silence.
+    by side in silence. Raises `UsageError` for a precision that the machine lacks.
     """
     launched = int(os.environ.get("WORLD_SIZE", "1"))
     if not torch.cuda.is_available() and "ACCELERATE_USE_DEEPSPEED" not in os.environ:
         os.environ["ACCELERATE_USE_CPU"] = "true"  # without it, Accelerate leaves CPU processes apart
     torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
     handlers = [InitProcessGroupKwargs(backend="gloo")] if launched > 1 and not torch.cuda.is_available() else []
-    accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=handlers)
+    try:
+        accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=handlers)
+    except (ValueError, RuntimeError) as error:  # how Accelerate and torch say it
+        reason = str(error).splitlines()[0]
+        if launched > 1:
+            raise PeerError(f"the {launched} processes that were launched cannot meet: {reason}") from None
+        raise UsageError(f"--precision: {reason}") from None
     if accelerator.num_processes != launched:
         raise PeerError(
             f"{launched} processes were launched, but this one sees {accelerator.num_processes} "
@@ -67,6 +73,11 @@ def agree(accelerator: Accelerator, mark: dict[str, str]) -> None:
         different = [rank for rank, other in enumerate(marks) if other[name] != value]
         if different:
             raise PeerError(f"process {accelerator.process_index} and {different} started with different {name}")
+
+
+def lost_peer(error: RuntimeError) -> bool:
+    """Return whether an exchange with the other processes failed, rather than this process."""
+    return isinstance(error, torch.distributed.DistError) or any(name in str(error) for name in ("gloo", "NCCL"))
 
 
 def add_up(accelerator: Accelerator, values: list[float]) -> list[float]:
