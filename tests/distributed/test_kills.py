@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from valenza.terminal import say
+
 KILLS = int(os.environ.get("VALENZA_KILLS", "10"))
 STEPS = max(40, 4 * KILLS)
 WORDS = (f"training.steps={STEPS}", "training.checkpoint_every=3", "training.validate_every=7", "heads.dropout=0.1")
@@ -96,7 +98,7 @@ def test_kills_leave_no_trace(
     last = torchrun(*WORDS, "--out", killed)
     assert last.finish() == 0, last.told()
     with capsys.disabled():
-        print(f" {len(moments)} kills, {inside} of them inside a checkpoint; start-up {start_up:.1f} s", end="")
+        say(f" {len(moments)} kills, {inside} of them inside a checkpoint; start-up {start_up:.1f} s")
 
     assert len(moments) >= KILLS // 2, f"the run was over after {len(moments)} kills"
     expected, found = corner.losses(alone), corner.losses(killed)

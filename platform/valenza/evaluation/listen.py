@@ -64,7 +64,7 @@ def listen(
 
 @torch.inference_mode()
 def recall(network: Network, means: Float32[np.ndarray, "clips layers width"]) -> Heard:
-    """Return what `listen` would for clips at their own length, from the layer means of the network's frozen encoder."""
+    """Return what `listen` would for clips at their own length, from the layer means of a frozen encoder."""
     network.eval()
     layers = torch.from_numpy(means)[None].to(next(network.parameters()).device)
     frames = network.read(layers, torch.arange(len(means))[None]).float()[0]

@@ -29,10 +29,7 @@ def log_mel(
     power = spectrum[..., :-1].abs().square()
     loudness = (_filters(mels).to(waveform.device) @ power).clamp(min=1e-10).log10()
     loudest = loudness.amax(dim=1)
-    if clip_of_frame is None:
-        loudest = loudest.amax(dim=1, keepdim=True)
-    else:
-        loudest = _loudest_of_clip(loudest, clip_of_frame)
+    loudest = loudest.amax(dim=1, keepdim=True) if clip_of_frame is None else _loudest_of_clip(loudest, clip_of_frame)
     return (torch.maximum(loudness, loudest[:, None] - _RANGE) + 4.0) / 4.0
 
 
