@@ -104,7 +104,7 @@ def doctor(as_json: Json = False) -> None:
     rows = [(f.topic, f.state, f.detail) for f in findings]
     answer(
         as_json,
-        [dict(zip(("topic", "state", "detail"), r, strict=True)) for r in rows],
+        {"findings": [dict(zip(("topic", "state", "detail"), r, strict=True)) for r in rows]},
         lambda: table("", ("", "", ""), rows),
     )
     if any(f.state == "missing" for f in findings):
@@ -119,7 +119,7 @@ def corpus_list(manifests: Manifests = _MANIFESTS, as_json: Json = False) -> Non
     cards = [read_card(path) for path in find_cards(manifests).values()]
     rows = [(c.id, c.title, ", ".join(c.languages), c.licence, ", ".join(c.classes)) for c in cards]
     columns = ("id", "title", "languages", "licence", "classes")
-    answer(as_json, [c.model_dump(mode="json") for c in cards], lambda: table("", columns, rows))
+    answer(as_json, {"corpora": [c.model_dump(mode="json") for c in cards]}, lambda: table("", columns, rows))
 
 
 @corpus_app.command("check")
@@ -217,7 +217,7 @@ def shards_build(
         report = build(card, path, parsed.clips, shards, jobs, skip_bad=skip_bad)
         show_build(report)
         built.append({"corpus": card.id, "clips": report.description.clips, "built": report.built, "kept": report.kept})
-    answer(as_json, built, lambda: None)
+    answer(as_json, {"corpora": built}, lambda: None)
 
 
 @shards_app.command("verify")
@@ -253,7 +253,7 @@ def shards_info(shards: Shards = _SHARDS, as_json: Json = False) -> None:
     from valenza.shards.info import describe, show_info
 
     info = describe(shards)
-    answer(as_json, info, lambda: show_info(info))
+    answer(as_json, {"corpora": info}, lambda: show_info(info))
 
 
 @app.command()

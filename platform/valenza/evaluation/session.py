@@ -52,13 +52,14 @@ def evaluate_run(
     if not names:
         raise UsageError(f"{run}: the recipe has no zero_shot corpora; name some with --corpora")
     prepared = prepare(recipe)
+    chosen = {name: _choose(recipe, name, prepared) for name in names}
     source = newest_checkpoint(run, checkpoint_name)
     network = load_network(recipe, source)
     prior = training_prior(prepared.scores.values, clip_weights(recipe, prepared))
     # The same numbers that training began with.
     reseed(recipe.seed)
     probe = _Probe(recipe, prepared, build_network(recipe).encoder.to(_device()))
-    found = {name: _score_corpus(recipe, name, prepared, network, prior, probe) for name in names}
+    found = {name: _score_corpus(recipe, c, network, prior, probe) for name, c in chosen.items()}
     results = finite(
         {
             "format": FORMAT,
@@ -167,9 +168,9 @@ class _Probe:
 
 
 def _score_corpus(
-    recipe: Recipe, name: str, prepared: Prepared, network: Network, prior: Float[np.ndarray, " classes"], probe: _Probe
+    recipe: Recipe, chosen: _Scored, network: Network, prior: Float[np.ndarray, " classes"], probe: _Probe
 ) -> dict[str, Any]:
-    chosen = _choose(recipe, name, prepared)
+    name = chosen.card.id
     told = truth(chosen.values)
     labelled = told.labels >= 0
     rows, labels = chosen.rows[labelled], told.labels[labelled]

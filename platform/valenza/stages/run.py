@@ -1,7 +1,9 @@
 """A run folder: what it holds, and how training enters and re-enters it."""
 
+import fcntl
 import json
 from pathlib import Path
+from typing import Any, TextIO
 
 import yaml
 
@@ -22,9 +24,7 @@ def train_run(recipe: Recipe, run: Path, *, resume: str, workers: int, precision
     """
     source = _source(run, resume)
     accelerator = start(precision)
-    if accelerator.is_main_process:
-        _open(run, recipe)
-        (run / "environment.json").write_text(json.dumps(environment(accelerator), indent=1), encoding="utf-8")
+    held = _enter(run, recipe, environment(accelerator), fresh=source is None) if accelerator.is_main_process else None
     accelerator.wait_for_everyone()
     from valenza.stages import utterance
 
@@ -36,6 +36,9 @@ def train_run(recipe: Recipe, run: Path, *, resume: str, workers: int, precision
         raise PeerError(
             f"another process is gone; the same command resumes the run ({str(error).splitlines()[0]})"
         ) from None
+    if held is not None:
+        _write_recipe(run, recipe)  # what no step depends on may have changed since the run began
+        held.close()
     accelerator.end_training()
     return last
 
@@ -61,10 +64,30 @@ def _source(run: Path, resume: str) -> Path | None:
     return chosen
 
 
-def _open(run: Path, recipe: Recipe) -> None:
-    text = yaml.safe_dump(recipe.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+def _enter(run: Path, recipe: Recipe, machine: dict[str, Any], *, fresh: bool) -> TextIO:
+    """Make the run folder this process's own until it ends, and write what is known before the first step.
+
+    Raises `PeerError` while another process trains there: one that outlived its launcher, say.
+    """
     try:
         run.mkdir(parents=True, exist_ok=True)
-        (run / RECIPE).write_text(text, encoding="utf-8")
+        held = (run / ".lock").open("a", encoding="utf-8")
+        (run / "environment.json").write_text(json.dumps(machine, indent=1), encoding="utf-8")
+        if fresh:
+            _write_recipe(run, recipe)
     except OSError as error:
         raise WriteError(f"{run}: cannot be written: {error.strerror}") from None
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise PeerError(f"{run}: another process is training here; end it, or wait until it ends") from None
+    return held
+
+
+def _write_recipe(run: Path, recipe: Recipe) -> None:
+    """Write the resolved recipe; local folders by their whole path, so that the run can be used from anywhere."""
+    values = recipe.model_dump(mode="json", exclude_none=True)
+    values["data"]["shards"] = str(recipe.data.shards.resolve())
+    if recipe.encoder.name is not None and Path(recipe.encoder.name).expanduser().is_dir():
+        values["encoder"]["name"] = str(Path(recipe.encoder.name).expanduser().resolve())
+    (run / RECIPE).write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
