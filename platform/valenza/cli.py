@@ -301,7 +301,10 @@ def evaluate(
         str | None, typer.Option(help="Corpora to score, with commas; the recipe's zero_shot where absent.")
     ] = None,
     shards: Annotated[Path | None, typer.Option(help="Where the shards are, if not where the recipe says.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where to write the results; RUN/results.json where absent.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where to write the results, and report/ beside them; RUN/results.json where absent."),
+    ] = None,
     checkpoint: Annotated[
         str | None, typer.Option(help="Which checkpoint, such as step-00001000; the newest where absent.")
     ] = None,

@@ -163,10 +163,17 @@ def load(
     if also is not None:
         problems += [(where(loc), f"{_dotted(loc)}: {text}") for loc, text in also(document.values)]
     if problems:
-        raise UsageError("\n".join(f"{place}: {text}" for place, text in dict.fromkeys(problems)))
+        in_order = sorted(dict.fromkeys(problems), key=lambda problem: _line_number(problem[0]))
+        raise UsageError("\n".join(f"{place}: {text}" for place, text in in_order))
     if value is None:  # pragma: no cover - a failed validation always leaves a problem
         raise UsageError(f"{path}: not valid")
     return value
+
+
+def _line_number(place: str) -> float:
+    """Return the line that a place names; those of the command line come last."""
+    line = place.rpartition(":")[2]
+    return float(line) if line.isdecimal() else float("inf")
 
 
 def _override(values: dict[str, Any], override: str) -> Location:

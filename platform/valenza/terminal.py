@@ -15,7 +15,13 @@ def say(text: str) -> None:
 
 
 def track(items: Iterable[T], label: str, total: int) -> Iterator[T]:
-    """Yield `items` with a progress bar on a terminal, or a line every ten seconds and at the end elsewhere."""
+    """Yield `items` with a progress bar on a terminal, or a line every ten seconds and at the end elsewhere.
+
+    Without a label, nothing is shown.
+    """
+    if not label:
+        yield from items
+        return
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import track as rich_track

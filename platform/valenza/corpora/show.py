@@ -41,10 +41,10 @@ def show_report(report: Report) -> None:
 
 def closing(report: Report) -> str:
     """Say in one line whether the corpus can be used, and which published figures it fits."""
-    notes = f", {len(report.notes)} notes" if report.notes else ""
+    notes = f", {_count(len(report.notes), 'note')}" if report.notes else ""
     if report.errors:
         files = len({problem.path for problem in report.errors if problem.path})
-        return f"{report.corpus}: {len(report.errors)} errors in {files} files{notes}"
+        return f"{report.corpus}: {_count(len(report.errors), 'error')} in {_count(files, 'file')}{notes}"
     fit = {None: "no expected counts to compare with", "published": "counts as expected"}
     return f"{report.corpus}: ready{notes}; {fit.get(report.release, f'counts fit the release {report.release}')}"
 
@@ -72,3 +72,7 @@ def _findings(title: str, problems: Sequence[Problem]) -> None:
         if len(found) > _LINES:
             lines.append(f"  … and {len(found) - _LINES} more about {field}; --json lists all")
     print("\n".join(lines))  # noqa: T201
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" + ("" if number == 1 else "s")

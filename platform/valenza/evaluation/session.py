@@ -72,9 +72,11 @@ def evaluate_run(
             "corpora": found,
         }
     )
-    write_results(results, out or run / "results.json")
-    write_report(results, run, label_histograms(prepared, names, recipe), run / "report" / "index.html")
-    say(f"wrote {out or run / 'results.json'} and {run / 'report' / 'index.html'}")
+    file = out or run / "results.json"
+    page = file.parent / "report" / "index.html"
+    write_results(results, file)
+    write_report(results, run, label_histograms(prepared, names, recipe), page)
+    say(f"wrote {file} and {page}")
     return dict(results)
 
 
