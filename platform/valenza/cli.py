@@ -71,12 +71,12 @@ def main() -> NoReturn:
     except OSError as error:
         say(f"error: {error.filename or 'the disk'}: {error.strerror or error}")
         code = errors.CANNOT_WRITE
-    # Threads of a process group that lost a peer would keep the interpreter from ending.
     sys.stdout.flush()
     sys.stderr.flush()
-    if code and "WORLD_SIZE" in os.environ:
+    if code:
+        # A thread of a library, still at work or waiting for a peer that is gone, must not change the exit code.
         os._exit(code)
-    sys.exit(code)
+    sys.exit()
 
 
 def answer(as_json: bool, value: Any, show: Callable[[], None]) -> None:

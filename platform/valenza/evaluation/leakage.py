@@ -1,5 +1,7 @@
 """Refuses the name zero-shot to a corpus that training has met."""
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 _SHOWN = 3
@@ -15,7 +17,10 @@ def leaks(train: pa.Table, target: pa.Table, *, cross_lingual: bool) -> list[str
     found = [
         ("recordings were trained on", _shared(train, target, "corpus", "recording")),
         ("speakers were trained on", _shared(train, target, "corpus", "speaker")),
-        ("clips have the same audio as a training clip", _shared(train, target, "size", "crc32", "samples")),
+        (
+            "clips have the same audio as a training clip",
+            _shared(train, target, "size", "crc32", "samples", name=["id"]),
+        ),
     ]
     sentences = [f"{len(common)} {what}: {_some(common)}" for what, common in found if common]
     if cross_lingual:
@@ -24,16 +29,21 @@ def leaks(train: pa.Table, target: pa.Table, *, cross_lingual: bool) -> list[str
     return sentences
 
 
-def _shared(train: pa.Table, target: pa.Table, *columns: str) -> set[tuple[object, ...]]:
-    keys = [set(zip(*(table[name].to_pylist() for name in columns), strict=True)) for table in (train, target)]
+def _shared(train: pa.Table, target: pa.Table, *columns: str, name: Sequence[str] = ()) -> set[str]:
+    """Return what both tables have in these columns, as the target calls it in the columns `name`."""
+    pairs = zip(_keys(target, columns), _keys(target, name or columns), strict=True)
+    known = set(_keys(train, columns))
     # An unknown speaker is not the same unknown speaker twice.
-    return {key for key in keys[0] & keys[1] if None not in key and "" not in key}
+    return {"/".join(map(str, told)) for key, told in pairs if key in known and None not in key and "" not in key}
+
+
+def _keys(table: pa.Table, columns: Sequence[str]) -> list[tuple[object, ...]]:
+    return list(zip(*(table[column].to_pylist() for column in columns), strict=True))
 
 
 def _languages(table: pa.Table) -> set[str]:
     return {language.split("-")[0].lower() for language in table["language"].to_pylist() if language}
 
 
-def _some(keys: set[tuple[object, ...]]) -> str:
-    names = sorted("/".join(map(str, key)) for key in keys)
-    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+def _some(names: set[str]) -> str:
+    return ", ".join(sorted(names)[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
