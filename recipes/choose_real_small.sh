@@ -13,9 +13,8 @@ declare -A variant=(
   [last_layer]="encoder.layers=last"
   [prior_adjusted]="evaluation.prior=train"
   [fewer_steps]="training.steps=150"
-  [corpora_unweighted]="unweighted"
 )
-order=(as_shipped seed_8 one_level no_label_smoothing last_layer prior_adjusted fewer_steps corpora_unweighted)
+order=(as_shipped seed_8 one_level no_label_smoothing last_layer prior_adjusted fewer_steps)
 echo "| variant | ravdess (en) | emovo (it) | casia (zh) | turev (tr) | mean |"
 echo "|---|--:|--:|--:|--:|--:|"
 for name in "${order[@]}"; do
@@ -24,16 +23,14 @@ for name in "${order[@]}"; do
     train=""
     for corpus in ravdess emovo casia turev; do
       [[ $corpus == "$held" ]] && continue
-      w=${weight[$corpus]}; [[ ${variant[$name]} == unweighted ]] && w=1
-      train+="$corpus: $w, "
+      train+="$corpus: ${weight[$corpus]}, "
     done
     settings=("data.shards=$shards" "data.train={${train%, }}" "data.zero_shot=[$held]")
-    [[ ${variant[$name]} == unweighted ]] || read -ra more <<< "${variant[$name]}"
+    read -ra more <<< "${variant[$name]:-seed=7}"
     run=$out/$name-$held
-    valenza train recipes/real_small.yaml "${settings[@]}" "${more[@]:-seed=7}" --out "$run" >&2
+    valenza train recipes/real_small.yaml "${settings[@]}" "${more[@]}" --out "$run" >&2
     valenza evaluate "$run" --json > "$run.json"
     results+=("$run.json")
-    more=()
   done
   python - "$name" "${results[@]}" <<'PYTHON'
 import json, sys
