@@ -83,7 +83,7 @@ def test_the_prior_counts_each_clip_by_its_weight_only() -> None:
 def rows(**changed: list[object]) -> pa.Table:
     table: dict[str, list[object]] = {
         "corpus": ["a", "a"], "recording": ["t1", "t2"], "speaker": ["s1", "s2"], "language": ["de", "de-AT"],
-        "size": [10, 20], "crc32": [1, 2], "samples": [100, 200],
+        "id": ["x1", "x2"], "size": [10, 20], "crc32": [1, 2], "samples": [100, 200],
     }  # fmt: skip
     return pa.table({**table, **changed})
 
@@ -94,6 +94,6 @@ def test_leaks_name_what_training_has_met() -> None:
     assert leaks(rows(), rows(corpus=["b", "b"], crc32=[3, 4]), cross_lingual=True) == ["language de was trained on"]
     assert leaks(rows(), rows(corpus=["b", "b"], crc32=[3, 4]), cross_lingual=False) == []
     (copied,) = leaks(rows(), rows(corpus=["b", "b"], crc32=[3, 2]), cross_lingual=False)
-    assert "same audio" in copied
+    assert copied == "1 clips have the same audio as a training clip: x2"
     same = leaks(rows(), rows(recording=["t1", "t9"], speaker=["s7", "s2"], crc32=[5, 6]), cross_lingual=False)
     assert same == ["1 recordings were trained on: a/t1", "1 speakers were trained on: a/s2"]
