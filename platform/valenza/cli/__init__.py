@@ -1,0 +1,79 @@
+"""The `valenza` command: parses, explains mistakes, and calls one function."""
+
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from valenza import __version__, errors
+from valenza.cli import bench, corpus, runs, shards
+from valenza.cli.options import Json, answer
+from valenza.errors import UsageError, ValenzaError
+from valenza.terminal import say, table
+
+app = typer.Typer(
+    name="valenza",
+    help="Speech emotion recognition on many corpora in many languages.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(corpus.app, name="corpus")
+app.add_typer(shards.app, name="shards")
+app.add_typer(bench.app, name="bench")
+app.add_typer(runs.app)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with a documented code."""
+    try:
+        # Without the standalone mode, an `Exit` comes back as the command's value.
+        ended = app(standalone_mode=False)
+        sys.stdout.flush()
+        code = ended if isinstance(ended, int) else errors.DONE
+    except ValenzaError as error:
+        say(f"error: {error}")
+        code = error.code
+    except (typer.Abort, KeyboardInterrupt):
+        say("stopped")
+        code = 130
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = errors.DONE
+    except typer.TyperException as error:
+        say(f"error: {error.format_message()}")
+        code = errors.USAGE
+    except OSError as error:
+        say(f"error: {error.filename or 'the disk'}: {error.strerror or error}")
+        code = errors.CANNOT_WRITE
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code:
+        # A thread of a library, still at work or waiting for a peer that is gone, must not change the exit code.
+        os._exit(code)
+    sys.exit()
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Say which version this is."""
+    if show:
+        print(f"valenza {__version__}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """What this machine can do, and what is missing."""
+    from valenza.doctor import examine
+
+    findings = examine()
+    rows = [(f.topic, f.state, f.detail) for f in findings]
+    answer(
+        as_json,
+        {"findings": [dict(zip(("topic", "state", "detail"), r, strict=True)) for r in rows]},
+        lambda: table("", ("", "", ""), rows),
+    )
+    if any(f.state == "missing" for f in findings):
+        raise UsageError("something that valenza needs is missing")
