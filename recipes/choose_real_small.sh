@@ -8,7 +8,7 @@ declare -A weight=([ravdess]=1 [emovo]=2 [casia]=1 [turev]=1)
 declare -A variant=(
   [as_shipped]=""
   [seed_8]="seed=8"
-  [one_level]="augment.versions=1 augment.gain_db=0"
+  [one_level]="augment={}"
   [no_label_smoothing]="objective.label_smoothing=0"
   [last_layer]="encoder.layers=last"
   [prior_adjusted]="evaluation.prior=train"

@@ -37,6 +37,22 @@ training: {{steps: 12, windows_per_step: 4, windows_per_pass: 2, peak_lr: 1e-3, 
 """
 
 
+TOY = """id: toy
+title: Toy corpus
+languages: [de]
+licence: none
+audio: "*.wav"
+pattern: '(?P<speaker>s\\d)_(?P<label>\\w)'
+labels: {a: anger, h: happiness}
+"""
+
+
+@pytest.fixture(scope="session")
+def toy() -> str:
+    """A manifest of files such as s1_a.wav, which tell a speaker and a label."""
+    return TOY
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real recordings and models, which are not part of the project."""

@@ -153,7 +153,11 @@ def test_keys_that_look_like_the_branch_of_a_union_are_told_too(write: Any, key:
         ("encoder: {}", "give either `name`"),
         ("encoder: {name: x, new: {}}", "give either `name`"),
         ("encoder: {new: {width: 30, attention_heads: 4}}", "not a multiple"),
-        ("augment: {gain_db: 3}", "at least 2"),
+        ("augment: {versions: 3}", "nothing is changed"),
+        ("augment: {versions: 1, gain: 1}", "greater than or equal to 2"),
+        ("augment: {versions: 3, drawn: batch, gain: 1}", "drawn by clip"),
+        ("augment: {gain: 3}", "augment.gain.p: input should be less than or equal to 1"),
+        ("augment: {speed: {ratio: [1.1, 0.9]}}", "first number is above the second"),
         ("training: {steps: 5, peak_lr: .inf}", "finite"),
         ("training: {steps: 5, weight_decay: .nan}", "finite"),
     ],
@@ -178,11 +182,12 @@ def test_overrides_come_after_the_file_and_are_named_in_mistakes(write: Any) -> 
     recipe = load(
         Recipe,
         path,
-        ["training.peak_lr=1e-4", "data.train={b: .5, no: 2}", "augment.versions=3", "encoder.freeze=[all]"],
+        ["training.peak_lr=1e-4", "data.train={b: .5, no: 2}", "augment={versions: 3, gain: 0.5}", "encoder.freeze=[all]"],
     )
     assert recipe.training.peak_lr == 1e-4
     assert recipe.data.train == {"b": 0.5, "no": 2}
     assert recipe.augment.versions == 3
+    assert recipe.augment.gain is not None and recipe.augment.gain.p == 0.5
     assert recipe.encoder.freeze == ("all",)
     told = refused(
         path, "training.step=3", "seed=x", "oops", "a..b=1", "seed=[", "seed=" + "[" * 3_000, "seed=" + "1" * 5_000
@@ -215,7 +220,7 @@ def reads_or_explains(path: Path, text: bytes, *overrides: str) -> None:
 
 names = st.sampled_from(
     ["stage", "seed", "data", "train", "zero_shot", "shards", "encoder", "new", "name", "width", "attention_heads",
-     "augment", "gain_db", "versions", "training", "steps", "str", "a[b", "<<", "~", "", "."]
+     "augment", "gain", "versions", "training", "steps", "str", "a[b", "<<", "~", "", "."]
 )  # fmt: skip
 scalars = st.one_of(
     st.none(),

@@ -54,8 +54,9 @@ def test_the_manifest_of_the_design_is_read(tmp_path: Path) -> None:
 def test_every_shipped_manifest_is_read(path: Path) -> None:
     card = read_card(path)
     assert card.id == path.stem
-    assert set(card.classes) >= {"happiness", "sadness", "anger", "neutral"}
-    assert "und" not in card.languages
+    assert len(card.classes) >= 4 or card.labels == {}
+    assert card.languages != ("und",)
+    assert all((card.licence, card.access, card.homepage, card.citation, card.obtain))
 
 
 def test_every_mistake_is_listed_with_its_line(tmp_path: Path) -> None:

@@ -13,7 +13,16 @@ from valenza.terminal import say
 
 KILLS = int(os.environ.get("VALENZA_KILLS", "10"))
 STEPS = max(40, 4 * KILLS)
-WORDS = (f"training.steps={STEPS}", "training.checkpoint_every=3", "training.validate_every=7", "heads.dropout=0.1")
+WORDS = (
+    f"training.steps={STEPS}",
+    "training.checkpoint_every=3",
+    "training.validate_every=7",
+    "heads.dropout=0.1",
+    "heads.projection=12",
+    "objective.domain={mode: reversal, weight: 0.1, warmup: 0.5}",
+    "training.windows_per_step=[2, 4]",
+    "training.average.ema=0.9",
+)
 
 
 def steps(run: Path) -> int:
@@ -104,5 +113,6 @@ def test_kills_leave_no_trace(
     expected, found = corner.losses(alone), corner.losses(killed)
     assert len(expected) == STEPS
     assert [loss.hex() for loss in found] == [loss.hex() for loss in expected]
-    final = Path("checkpoints") / f"step-{STEPS:08d}" / "model.safetensors"
-    assert (killed / final).read_bytes() == (alone / final).read_bytes()
+    for file in ("model.safetensors", "training.safetensors"):
+        final = Path("checkpoints") / f"step-{STEPS:08d}" / file
+        assert (killed / final).read_bytes() == (alone / final).read_bytes()

@@ -21,16 +21,30 @@ def places(run: Path) -> list[tuple[int, int]]:
     return [(line["epoch"], line["windows"]) for line in lines if "loss" in line]
 
 
-@pytest.mark.parametrize(("windows", "each"), [(4, 2), (5, 2), (5, 1)], ids=["even", "stand-ins", "accumulated"])
+EVERYTHING = (
+    "heads.projection=12",
+    "heads.hidden=tanh",
+    "objective.domain={mode: reversal, weight: 0.1, warmup: 0.5}",
+    "training.average.last=0.5",
+    "training.layer_decay=0.8",
+)
+
+
+@pytest.mark.parametrize(
+    ("windows", "each", "more"),
+    [("4", 2, ()), ("5", 2, ()), ("5", 1, ()), ("[1, 8]", 2, EVERYTHING)],
+    ids=["even", "stand-ins", "accumulated", "growing, averaged and against domains"],
+)
 def test_two_processes_are_one(
     corner: Any,
     torchrun: Callable[..., Any],
     train_here: Callable[..., list[float]],
     tmp_path: Path,
-    windows: int,
+    windows: str,
     each: int,
+    more: tuple[str, ...],
 ) -> None:
-    words = (TEN, f"training.windows_per_step={windows}", f"training.windows_per_pass={each}")
+    words = (TEN, *more, f"training.windows_per_step={windows}", f"training.windows_per_pass={each}")
     launched = torchrun(*words, "--out", tmp_path / "two")
     assert launched.finish() == 0, launched.told()
     one = train_here(tmp_path / "one", *words)

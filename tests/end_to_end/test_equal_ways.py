@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from valenza.stages import frozen
+
 CLIP_ALONE = (
     "encoder.attention=clip",
     "encoder.freeze=[all]",
@@ -15,17 +17,33 @@ CLIP_ALONE = (
 )
 
 
+ON_THE_MEAN = {
+    "linear": (),
+    "bent": ("heads.projection=12", "heads.hidden=tanh"),
+    "dropped": ("heads.dropout=0.3",),
+    "reversed": ("heads.projection=12", "heads.hidden=gelu", "objective.domain={mode: reversal, weight: 0.3}"),
+}
+"""What acts on a clip's mean, however that mean came about."""
+
+
+@pytest.mark.parametrize("words", ON_THE_MEAN.values(), ids=ON_THE_MEAN)
 def test_hearing_once_gives_the_losses_of_hearing_every_time(
-    train_here: Callable[..., list[float]], corner: Any, tmp_path: Path
+    train_here: Callable[..., list[float]],
+    corner: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
 ) -> None:
-    once = train_here(tmp_path / "once", *CLIP_ALONE)
+    once = train_here(tmp_path / "once", *CLIP_ALONE, *words)
     assert list((corner.folder / "cache" / "heard").glob("*.npy"))
-    # A dropout of 1e-12 drops nothing, but training must now go over frames.
-    frames = train_here(tmp_path / "frames", *CLIP_ALONE, "heads.dropout=1e-12")
-    assert once == pytest.approx(frames, rel=1e-3)
-    assert once[-1] < once[0]
     # What is on the disk is used again.
-    assert train_here(tmp_path / "again", *CLIP_ALONE) == once
+    assert train_here(tmp_path / "again", *CLIP_ALONE, *words) == once
+    # Where the means would not fit into memory, training goes over frames.
+    monkeypatch.setattr(frozen, "_LARGEST", 0)
+    frames = train_here(tmp_path / "frames", *CLIP_ALONE, *words)
+    assert once == pytest.approx(frames, rel=1e-3)
+    assert frames != once
+    assert once[-1] < once[0]
 
 
 @pytest.mark.parametrize("family", ["wav2vec2", "hubert", "wavlm"])

@@ -1,18 +1,28 @@
 """Baselines: the probe against scikit-learn, and a layer that is chosen without the target."""
 
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 
 from valenza.errors import UsageError
-from valenza.evaluation.baselines import Probe, fit_probe, majority, random_head, sample
-from valenza.evaluation.logistic import fit
+from valenza.evaluation.baselines.chance import majority, random_head
+from valenza.evaluation.baselines.egemaps import Machine
+from valenza.evaluation.baselines.layers import LayerProbes
+from valenza.evaluation.baselines.logistic import fit
+from valenza.evaluation.baselines.probe import Probe, fit_probe
+from valenza.evaluation.clips import sample
 from valenza.evaluation.protocol import columns, predict
 from valenza.labels.taxonomy import POSITION
+from valenza.shards.index import read_index
+from valenza.shards.read import Reader
 
 FOUR = ["happiness", "sadness", "anger", "neutral"]
 
@@ -146,3 +156,61 @@ def test_a_sample_is_even_over_corpora() -> None:
     assert dict(zip(names.tolist(), sizes.tolist(), strict=True)) == {"big": 145, "middle": 145, "small": 10}
     assert len(np.unique(taken)) == 300
     np.testing.assert_array_equal(sample(corpora, 5_000, seed=1), np.arange(1_210))
+
+
+def test_the_best_layers_probe_is_scikit_learns_and_chooses_by_the_answers() -> None:
+    data = corpora_in_languages()
+    train, classes = data["corpora"] != "d", ["happiness", "sadness", "anger", "neutral"]
+    corpora, labels = data["corpora"][train], data["labels"]
+    found = LayerProbes(data["x"][train], np.eye(8)[labels[train]], corpora)
+    predicted, told = found.best(data["x"][~train], labels[~train], classes, adjust=False)
+    scores = []
+    for layer in range(3):
+        scaler = StandardScaler().fit(data["x"][train, layer])
+        reference = LogisticRegression(C=LayerProbes.COST, tol=1e-8, max_iter=2_000)
+        reference.fit(scaler.transform(data["x"][train, layer]), labels[train])
+        said = reference.predict(scaler.transform(data["x"][~train, layer]))
+        scores.append(f1_score(labels[~train], said, average="macro"))
+        assert told["by_layer"]["micro_f1"][layer] == pytest.approx(np.mean(said == labels[~train]), abs=0.02)
+    assert told["by_layer"]["macro_f1"] == pytest.approx(scores, abs=0.02)
+    assert told["layer"] == int(np.argmax(scores))
+    assert f1_score(labels[~train], predicted[0], average="macro") == pytest.approx(told["by_layer"]["macro_f1"][1])
+    assert told["flattered"] is True
+
+
+def test_the_machine_is_scikit_learns_and_stays_within_the_corpuss_classes() -> None:
+    generator = np.random.default_rng(3)
+    labels = generator.choice(columns(FOUR), 400)
+    x = (generator.normal(0, 1, (400, 12)) + 1.2 * np.eye(8, 12)[labels]).astype(np.float32)
+    scores, corpora = np.eye(8)[labels], np.repeat(["a", "b"], [300, 100])
+    scores[:5] = 0.5  # tied, so left out
+    found = Machine(x, scores, corpora, seed=1)
+    weights = np.where(corpora[5:] == "a", 1 / 295, 1 / 100)
+    scaler = StandardScaler().fit(x[5:].astype(np.float64), sample_weight=weights)
+    reference = LinearSVC(C=Machine.C, dual=False)
+    reference.fit(scaler.transform(x[5:].astype(np.float64)), labels[5:], sample_weight=weights / weights.mean())
+    predicted, _ = found.predict(x, FOUR)
+    np.testing.assert_array_equal(predicted[0], reference.predict(scaler.transform(x.astype(np.float64))))
+    two, _ = found.predict(x, ["sadness", "fear"])
+    assert set(two[0].tolist()) == {POSITION["sadness"]}
+    with pytest.raises(UsageError, match="fear"):
+        found.predict(x, ["fear"])
+
+
+def test_real_speech_gives_the_88_functionals_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corner: Any
+) -> None:
+    pytest.importorskip("opensmile", reason="the extra `baselines` is not installed")
+    from valenza.evaluation.baselines.egemaps import functionals
+
+    monkeypatch.setenv("VALENZA_CACHE", str(tmp_path))
+    index = read_index(corner.shards, ["german"])
+    reader, ids = Reader(corner.shards, index), index["id"].to_pylist()
+    first = functionals(reader, ids, [3, 5], label="")
+    assert first.shape == (2, 88)
+    assert np.isfinite(first).all()
+    assert not np.array_equal(first[0], first[1])
+    (kept,) = (tmp_path / "functionals").iterdir()
+    np.save(kept, first + 1)
+    np.testing.assert_array_equal(functionals(reader, ids, [3, 5], label=""), first + 1)
+    np.testing.assert_array_equal(functionals(reader, ids, [5], label=""), first[1:])

@@ -10,21 +10,13 @@ import numpy as np
 import pytest
 
 from valenza.errors import UsageError, WriteError
-from valenza.evaluation.baselines import majority, random_head
-from valenza.evaluation.charts import nice_ticks
-from valenza.evaluation.history import history
+from valenza.evaluation.baselines.chance import majority, random_head
+from valenza.evaluation.page.charts import nice_ticks
+from valenza.evaluation.page.history import history
+from valenza.evaluation.page.report import write_report
 from valenza.evaluation.protocol import columns, predict
-from valenza.evaluation.report import write_report
-from valenza.evaluation.results import (
-    baseline,
-    compare,
-    markdown_table,
-    read_results,
-    replace_table,
-    score,
-    show_results,
-    write_results,
-)
+from valenza.evaluation.results import markdown_table, read_results, replace_table, show_results, write_results
+from valenza.evaluation.score import baseline, compare, score
 from valenza.labels.taxonomy import EMOTIONS
 
 FOUR = ["happiness", "sadness", "anger", "neutral"]
@@ -40,6 +32,7 @@ def scored(clips: int = 200, speakers: int = 8, title: str = EVIL) -> dict[str, 
     who = generator.integers(0, speakers, clips)
     groups = {
         "speaker": who,
+        "recording": np.arange(clips),
         "language": np.array(["de", "ur"])[who % 2],
         "gender": np.array(["F", "unknown"])[who % 2],
     }
@@ -123,11 +116,22 @@ def test_tables_are_generated(results: dict[str, Any], tmp_path: Path, capsys: p
     assert "step-00000010" in capsys.readouterr().out
 
 
-def test_one_voice_says_why_it_has_no_interval() -> None:
+def test_one_voice_is_resampled_by_clips_and_says_so() -> None:
     corpus = scored(clips=30, speakers=1)
-    assert corpus["ci95"] == {}
-    assert "two" in corpus["ci95_reason"]
-    assert "gain_ci95" not in corpus["baselines"]["random_head"]
+    assert corpus["resampled"] == "clips"
+    assert "nothing of other voices" in corpus["ci95_reason"]
+    low, high = corpus["ci95"]["micro_f1"]
+    assert low < corpus["metrics"]["micro_f1"] < high
+    assert "gain_ci95" in corpus["baselines"]["random_head"]
+
+
+def test_every_speaker_is_scored_alone(results: dict[str, Any]) -> None:
+    corpus = results["corpora"]["x"]
+    assert len(corpus["by_speaker"]) == corpus["speakers"] == 8
+    assert sum(group["clips"] for group in corpus["by_speaker"].values()) == 200
+    right = [group["clips"] * group["metrics"]["micro_f1"] for group in corpus["by_speaker"].values()]
+    assert sum(right) / 200 == pytest.approx(corpus["metrics"]["micro_f1"])
+    assert {group["resampled"] for group in corpus["by_speaker"].values()} == {"clips"}
 
 
 class Page(HTMLParser):

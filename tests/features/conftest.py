@@ -13,15 +13,6 @@ from valenza.shards.index import read_index
 from valenza.shards.read import Reader
 from valenza.shards.write import build
 
-MANIFEST = """id: toy
-title: Toy corpus
-languages: [de]
-licence: none
-audio: "*.wav"
-pattern: '(?P<speaker>s\\d)_(?P<label>\\w)'
-labels: {a: anger, h: happiness}
-"""
-
 
 def chirp(seconds: float, seed: int) -> np.ndarray:
     """Harmonics of a gliding voice that pauses, in −1 … 1, and quieter for odd seeds."""
@@ -33,11 +24,11 @@ def chirp(seconds: float, seed: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Reader, pa.Table]:
+def stored(tmp_path_factory: pytest.TempPathFactory, toy: str) -> tuple[Reader, pa.Table]:
     """Six clips of .4 to 1.4 s in shards."""
     folder = tmp_path_factory.mktemp("toy")
     manifest = folder / "toy.yaml"
-    manifest.write_text(MANIFEST)
+    manifest.write_text(toy)
     clips = []
     for i in range(6):
         path: Path = folder / f"s{i}_{'ah'[i % 2]}.wav"

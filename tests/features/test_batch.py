@@ -1,5 +1,7 @@
 """Windows of clips as tensors."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -100,22 +102,50 @@ def test_features_are_the_same_wherever_they_are_made(stored: tuple[Reader, pa.T
 
 def test_an_epoch_hears_its_own_version(stored: tuple[Reader, pa.Table]) -> None:
     reader, index = stored
-    augment = Augmentation(Augment(versions=4, gain_db=20.0), index["id"].to_pylist(), 7)
+    augment = Augmentation(Augment.model_validate({"crop": 1, "gain": 1}), index["id"].to_pylist(), 7)
     served = dataset(stored, WAVE, augment=augment, on_device=True)
+    lengths = set()
     for epoch in range(5):
         wanted = augment(reader.audio(1), 1, epoch)
-        found = served[[Window((1,), epoch, 0)]].inputs[0, : len(wanted)]
-        np.testing.assert_array_equal(found.numpy(), wanted)
+        batch = served[[Window((1,), epoch, 0)]]
+        np.testing.assert_array_equal(batch.inputs[0, : len(wanted)].numpy(), wanted)
+        assert not batch.inputs[0, len(wanted) :].any()
+        assert (batch.clip_of_frame[0] == 0).sum() == whole_frames(len(wanted)) // FRAME, "labels end with the sound"
+        lengths.add(len(wanted))
+    assert len(lengths) == 5
 
 
 def equal(one: Batch, other: Batch) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(vars(one).values(), vars(other).values(), strict=True))
+    pairs = zip(vars(one).values(), vars(other).values(), strict=True)
+    return all(a is b if a is None else torch.equal(a, b) for a, b in pairs)
 
 
-def test_workers_give_the_same_batches_in_the_same_order(stored: tuple[Reader, pa.Table]) -> None:
-    served = dataset(stored, MEL, on_device=True)
+EVERY = ("crop", "speed", "reversal", "equaliser", "echo", "noise", "polarity", "gain", "shift", "roll")
+MELS = ("mel_noise", "frequency_mask", "time_mask")
+
+
+@pytest.mark.parametrize("changes", [(), EVERY, (*EVERY, *MELS)])
+def test_workers_give_the_same_batches_in_the_same_order(
+    stored: tuple[Reader, pa.Table], changes: tuple[str, ...]
+) -> None:
+    chosen = Augment.model_validate(dict.fromkeys(changes, 0.5))
+    augment = Augmentation(chosen, stored[1]["id"].to_pylist(), 7) if changes else None
+    served = dataset(stored, MEL, augment=augment, on_device=True)
     alone = list(load(served, iter(PASSES), workers=0))
     shared = list(load(served, iter(PASSES), workers=2))
     assert len(alone) == len(shared) == len(PASSES)
     assert all(equal(a, b) for a, b in zip(alone, shared, strict=True))
     assert equal(alone[0].to(torch.device("cpu")), alone[0])
+    if changes:
+        plain = list(load(dataset(stored, MEL, on_device="mel_noise" not in changes), iter(PASSES), workers=0))
+        assert not any(torch.equal(a.inputs, b.inputs) for a, b in zip(alone, plain, strict=True))
+
+
+def test_a_batch_is_changed_as_soon_as_it_arrives(stored: tuple[Reader, pa.Table]) -> None:
+    def halve(batch: Batch) -> Batch:
+        return replace(batch, inputs=batch.inputs // 2)
+
+    batch = dataset(stored, WAVE, on_device=True, arrive=halve)[PASSES[0]]
+    there = batch.to(torch.device("cpu"))
+    torch.testing.assert_close(there.inputs, batch.inputs // 2)
+    assert equal(there, there.to(torch.device("cpu"))), "and not again"

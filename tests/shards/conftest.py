@@ -10,14 +10,6 @@ import soundfile
 from valenza.corpora.card import Card, read_card
 from valenza.corpora.clip import Clip
 
-MANIFEST = """id: toy
-title: Toy corpus
-languages: [de]
-licence: none
-audio: "*.wav"
-pattern: '(?P<speaker>s\\d)_(?P<label>\\w)'
-labels: {a: anger, h: happiness}
-"""
 FORMS = [
     ("wav", 16000, 1),
     ("wav", 44100, 2),
@@ -52,9 +44,9 @@ def make_clip(folder: Path, i: int, seconds: float | None = None, **said: object
 
 
 @pytest.fixture
-def manifest(tmp_path: Path) -> Path:
+def manifest(tmp_path: Path, toy: str) -> Path:
     path = tmp_path / "toy.yaml"
-    path.write_text(MANIFEST)
+    path.write_text(toy)
     return path
 
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from valenza.recipe import Training
-from valenza.training.optimizer import build_optimizer, one_cycle, set_rates, trained
+from valenza.model.encoders import load_encoder
+from valenza.recipe import Encoder, NewEncoder, Training
+from valenza.training.optimizer import build_optimizer, depths, one_cycle, set_rates, trained
 
 
 @pytest.mark.parametrize("steps", [20, 100, 333])
@@ -46,7 +47,7 @@ class Small(nn.Module):
 def test_groups_have_their_own_rates_and_only_matrices_decay() -> None:
     network = Small()
     settings = Training(steps=100, peak_lr=1e-5, head_lr=1e-3, weight_decay=0.1)
-    optimizer = build_optimizer(network, settings)
+    optimizer = build_optimizer(network, network, settings)
     names = {id(p): name for name, p in network.named_parameters()}
     found = {names[id(p)]: (g["peak"], g["weight_decay"]) for g in optimizer.param_groups for p in g["params"]}
     assert found == {
@@ -67,6 +68,25 @@ def test_groups_have_their_own_rates_and_only_matrices_decay() -> None:
 
 def test_a_constant_schedule_and_one_rate_for_all() -> None:
     settings = Training(steps=5, peak_lr=1e-4, schedule="constant")
-    optimizer = build_optimizer(Small(), settings)
+    optimizer = build_optimizer(network := Small(), network, settings)
     assert set_rates(optimizer, 3, settings) == 1e-4
     assert {g["lr"] for g in optimizer.param_groups} == {1e-4}
+
+
+@pytest.mark.parametrize("family", ["whisper", "wav2vec2"])
+def test_each_block_learns_slower_than_the_one_above(family: str) -> None:
+    encoder = load_encoder(Encoder(new=NewEncoder(family=family, width=16, layers=3), freeze=("blocks.1",)))  # type: ignore[arg-type]
+    network = nn.ModuleDict({"encoder": encoder, "head": nn.Linear(16, 2)})
+    settings = Training(steps=9, peak_lr=1e-3, head_lr=1e-2, layer_decay=0.5)
+    task = nn.ModuleDict({"network": network, "adversary": nn.Linear(2, 2)})
+    optimizer = build_optimizer(task, network, settings)
+    peak = {id(p): g["peak"] for g in optimizer.param_groups for p in g["params"]}
+    wanted = {"conv": 0.125, "positions": 0.125, "blocks.0": 0.25, "blocks.2": 1.0, "norm": 1.0}
+    parts = encoder.parts()
+    for name, share in wanted.items():
+        found = {peak[id(p)] for m in parts[name] for p in m.parameters() if p.requires_grad}
+        assert found == (set() if (family, name) == ("whisper", "positions") else {1e-3 * share}), name
+    assert not any(id(p) in peak for p in parts["blocks.1"][0].parameters())
+    assert {peak[id(p)] for m in (network["head"], task["adversary"]) for p in m.parameters()} == {1e-2}
+    assert sum(len(g["params"]) for g in optimizer.param_groups) == len(trained(task.parameters()))
+    assert set(depths(encoder)) == {id(p) for p in encoder.parameters()}

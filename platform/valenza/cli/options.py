@@ -50,6 +50,11 @@ def read_recipe(path: Path, overrides: list[str] | None) -> "Recipe":
     return load(Recipe, path, overrides or (), also=problems)
 
 
+def split_commas(text: str | None) -> list[str]:
+    """Return the names in a list with commas."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
 def corpus_root(corpus: str, data_root: Path | None, root: Path | None) -> Path:
     """Return the folder of a corpus's audio; raises `UsageError` where none is said or there."""
     if root is None and data_root is None:

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,6 +13,7 @@ from valenza.cli.options import (
     Workers,
     answer,
     read_recipe,
+    split_commas,
 )
 from valenza.errors import UsageError
 from valenza.terminal import say
@@ -69,6 +70,9 @@ def evaluate(
         Path | None,
         typer.Option(help="Where to write the results, and report/ beside them; RUN/results.json where absent."),
     ] = None,
+    baselines: Annotated[
+        str | None, typer.Option(help="More baselines, with commas: best_layer_probe, egemaps_svm.")
+    ] = None,
     checkpoint: Annotated[
         str | None, typer.Option(help="Which checkpoint, such as step-00001000; the newest where absent.")
     ] = None,
@@ -78,9 +82,109 @@ def evaluate(
     from valenza.evaluation.results import show_results
     from valenza.evaluation.session import evaluate_run
 
-    names = None if corpora is None else [name.strip() for name in corpora.split(",") if name.strip()]
-    results = evaluate_run(run, corpora=names, shards=shards, out=out, checkpoint_name=checkpoint)
+    names = None if corpora is None else split_commas(corpora)
+    results = evaluate_run(
+        run,
+        corpora=names,
+        shards=shards,
+        out=out,
+        checkpoint_name=checkpoint,
+        baselines=split_commas(baselines),
+    )
     answer(as_json, results, lambda: show_results(results))
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN RUN [RUN]…",
+            help="Evaluated run folders or results.json files. Seeds of one model with commas: a-7,a-8 b-7,b-8.",
+            show_default=False,
+        ),
+    ],
+    corpora: Annotated[str | None, typer.Option(help="Corpora to compare on, with commas; all where absent.")] = None,
+    draws: Annotated[int, typer.Option(min=100, help="How often speakers are drawn again.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Whether a model is better than the first on the same clips: paired bootstrap over speakers, McNemar, classes."""
+    if len(runs) < 2:
+        raise UsageError("give at least two runs to compare")
+    from valenza.evaluation.comparison.compare import compare_runs
+    from valenza.evaluation.comparison.show import show_comparison
+
+    comparison = compare_runs(runs, corpora=split_commas(corpora), seed=seed, draws=draws)
+    answer(as_json, comparison, lambda: show_comparison(comparison))
+
+
+@app.command()
+def rotate(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    hold_out: Annotated[str, typer.Option(help="What is held out in turn: language or corpus.")] = "language",
+    seeds: Annotated[str | None, typer.Option(help="Seeds, with commas; the recipe's where absent.")] = None,
+    only: Annotated[str | None, typer.Option(help="The languages or corpora to hold out; all where absent.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the runs; runs/<recipe>-rotation where absent.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs that train side by side.")] = 1,
+    plan: Annotated[bool, typer.Option("--plan", help="Write the recipes of all runs, and train none.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train and score a recipe once for every language or corpus held out; what is finished is not done again."""
+    if hold_out not in {"language", "corpus"}:
+        raise UsageError(f"--hold-out: {hold_out!r} is not one of language, corpus")
+    numbers = split_commas(seeds)
+    if wrong := [number for number in numbers if not number.isdecimal()]:
+        raise UsageError(f"--seeds: {', '.join(wrong)} is not a whole number")
+    from valenza.evaluation.rotation import rotate as rotation
+
+    folder = out or Path("runs") / f"{recipe.stem}-rotation"
+    by: Literal["language", "corpus"] = "language" if hold_out == "language" else "corpus"
+    chosen: dict[str, Any] = {"seeds": [int(number) for number in numbers], "out": folder}
+    chosen |= {"overrides": overrides or [], "only": split_commas(only)}
+    if plan:
+        files = [str(task.file) for task in rotation.plan(recipe, by, **chosen)]
+        answer(as_json, {"recipes": files}, lambda: print("\n".join(files)))  # noqa: T201
+        return
+    from valenza.evaluation.rotation.summary import markdown
+
+    found = rotation.rotate(recipe, by, **chosen, jobs=jobs)
+    say(f"wrote {folder / 'rotation.json'} and {folder / 'rotation.md'}")
+    answer(as_json, found, lambda: print(markdown(found), end=""))  # noqa: T201
+
+
+@app.command()
+def augment(
+    clip: Annotated[Path, typer.Argument(help="A recording of one's own; its first 30 s are used.")],
+    recipe: Annotated[
+        Path | None,
+        typer.Option(help="The recipe whose changes are made; every change as it is by default, where absent."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The page.")] = Path("augment.html"),
+    seed: Annotated[int, typer.Option(help="Another seed draws other changes.")] = 7,
+    as_json: Json = False,
+) -> None:
+    """A page that plays and draws every augmentation on a clip; prints what was drawn and what each costs."""
+    from valenza.changes import Augment
+    from valenza.config import load
+    from valenza.recipe import Recipe
+    from valenza.terminal import table
+
+    chosen = Augment.everything() if recipe is None else load(Recipe, recipe).augment
+    if not chosen.changes:
+        raise UsageError(f"{recipe}: its `augment` changes nothing")
+    from valenza.evaluation.page.changes import write_changes
+
+    rows = [
+        (each.name, each.settings, each.drawn, f"{each.milliseconds:.2f}")
+        for each in write_changes(clip, chosen, seed, out)
+        if each.milliseconds is not None
+    ]
+    say(f"wrote {out}")
+    columns = ("change", "settings", "drawn", "milliseconds")
+    value = {"page": str(out), "changes": [dict(zip(columns, row, strict=True)) for row in rows]}
+    answer(as_json, value, lambda: table("", columns, rows))
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """`valenza shards`: how corpora are stored."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -89,3 +89,22 @@ def shards_info(shards: Shards = SHARDS, as_json: Json = False) -> None:
 
     info = describe(shards)
     answer(as_json, {"corpora": info}, lambda: show_info(info))
+
+
+@app.command("export")
+def shards_export(
+    corpora: Annotated[list[str], typer.Argument(help="Corpus ids.", show_default=False)],
+    to: Annotated[
+        Literal["nemo", "emobox", "audformat", "audiofolder", "datasets", "cameo", "croissant"],
+        typer.Option(help="What is to read it.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option(help="The folder to write, which must not exist yet.", show_default=False)],
+    shards: Shards = SHARDS,
+    as_json: Json = False,
+) -> None:
+    """Write shards as what another project reads."""
+    from valenza.shards.export.hand_over import export
+
+    counts = export(shards, corpora, to, out)
+    told = ", ".join(f"{corpus} {clips:,} clips" for corpus, clips in counts.items())
+    answer(as_json, {"format": to, "folder": str(out), "clips": counts}, lambda: say(f"wrote {out}: {told}"))

@@ -9,9 +9,10 @@ from pydantic import BeforeValidator, Discriminator, Field, NonNegativeInt, Posi
 from pydantic_core import PydanticCustomError
 
 from valenza.config import Problem, Settings, load, suggestion
-from valenza.corpora.rules import fault, meanings, outside, templates
+from valenza.corpora.rules import braces, fault, meanings, outside, templates
 from valenza.errors import UsageError
 from valenza.labels.taxonomy import EMOTIONS, Emotion
+from valenza.labels.words import find
 
 _MANIFEST_SUFFIXES = {".yaml", ".yml"}
 
@@ -23,27 +24,58 @@ def _known_target(value: Any) -> Any:
     return value
 
 
+def _known_word(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            find(value)
+        except LookupError as error:
+            raise PydanticCustomError("conflict", "{text}", {"text": str(error)}) from None
+    return value
+
+
 def _shape(value: Any) -> str:
     """Name the branch of `Meaning` that a value belongs to, so that a mistake is explained once."""
     if value is None:
         return "[none]"
-    return "[weights]" if isinstance(value, Mapping) else "[target]"
+    return "[weights]" if isinstance(value, Mapping) else "[word]"
 
 
 Weight = Annotated[float, Field(ge=0, le=1)]
 Target = Annotated[Emotion, BeforeValidator(_known_target)]
 Meaning = Annotated[
-    Annotated[Target, Tag("[target]")]
+    Annotated[str, BeforeValidator(_known_word), Tag("[word]")]
     | Annotated[dict[Target, Weight], Field(min_length=1), Tag("[weights]")]
     | Annotated[None, Tag("[none]")],
     Discriminator(_shape),
 ]
-"""What a native label means: one target, several with weights, or `null` for clips that are left out on purpose."""
+"""What a native label means: a target or another word of `labels/words.csv`, several targets with weights, or `null`
+for clips that are left out on purpose."""
 
 Code = Annotated[str, BeforeValidator(lambda v: str(v) if isinstance(v, int) else v)]
 """A name that may look like a number."""
 
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")]
+Format = Literal[
+    "auto",
+    "crema_d",
+    "dusha",
+    "erkennung",
+    "esd",
+    "iemocap",
+    "iemocap_text",
+    "mosei",
+    "mosei_folds",
+    "msp",
+    "ogvc",
+    "pavoque",
+    "studies",
+    "text_files",
+    "thai_ser",
+    "vesus",
+]
+"""How a table is written: CSV, TSV, JSONL or Parquet by its extension, or one of `corpora.readers`."""
+Access = Literal["open", "non-commercial", "agreement", "unclear"]
+"""How a corpus may be had: by an open licence, for research alone, against a form or fee, or on unclear terms."""
 Column = Literal["label", "speaker", "gender", "language", "text", "intensity", "split", "recording", "start", "end"]
 
 
@@ -51,13 +83,15 @@ class Table(Settings):
     """A table that is joined to the clips on a key: votes, speakers, splits, or parts of longer recordings."""
 
     path: str
-    """Under the corpus root: CSV, TSV, JSONL or Parquet."""
+    """Under the corpus root; a glob reads several files as one table."""
+    format: Format = "auto"
     key: str
-    """The column to join on."""
+    """The column to join on, or a template such as `{dialogue}_{turn}`; `{file}` is the table's name without suffix."""
     match: str = "{stem}"
     """The clip's side of the join, from the pattern's groups, `{path}` (without extension), `{name}` or `{stem}`."""
     columns: dict[Column, str] = Field(default={})
-    """What is read → the column that holds it. With `start`, a file is cut into one clip a row."""
+    """What is read → the column that holds it, or a template as in `key`. With `start`, a file is cut into one clip a
+    row."""
     votes: dict[str, str] = Field(default={})
     """Native label → the column that counts its votes."""
     where: dict[str, str] = Field(default={})
@@ -66,11 +100,19 @@ class Table(Settings):
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     decimal: Literal[".", ","] = "."
     optional: bool = False
-    """Whether a clip may be missing from the table."""
+    """Whether a clip, or all of them, may be missing from the table."""
+    selects: bool = False
+    """Whether files that are missing from the table are left out on purpose."""
 
     @classmethod
     def conflicts(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:
         yield from outside(("path",), raw.get("path"))
+        if raw.get("optional") is True and raw.get("selects") is True:
+            yield ("selects",), "a clip that is missing from the table is kept by `optional`, so nothing is selected"
+        said = raw.get("columns")
+        yield from braces(("key",), raw.get("key"))
+        for name, column in said.items() if isinstance(said, Mapping) else ():
+            yield from braces(("columns", name), column)
         where = raw.get("where")
         for column, expression in where.items() if isinstance(where, Mapping) else ():
             if isinstance(expression, str) and (wrong := fault(expression)):
@@ -121,6 +163,9 @@ class Card(Settings):
     licence: str
     homepage: str = ""
     citation: str = ""
+    access: Access | None = None
+    obtain: str = ""
+    """How to get the corpus, and what to do with it before it can be read, in one line."""
     audio: str | tuple[str, ...]
     """Globs under the corpus root; files with other extensions than libsndfile's are passed over."""
     ignore: tuple[str, ...] = ()
@@ -134,14 +179,20 @@ class Card(Settings):
     """Values `F`, `M`, `O`, `female`, `male` in any case, or the keys of `genders`."""
     genders: dict[str, Literal["F", "M", "O"]] = Field(default={})
     language: str | None = None
+    """BCP-47 itself, or the keys of `language_codes`."""
+    language_codes: dict[Code, Language] = Field(default={})
+    """The corpus's codes for languages → BCP-47; a code that is not listed stands for the first of `languages`."""
     recording: str | None = None
     text: str | None = None
     intensity: str | None = None
     split: str | None = None
     intensities: dict[str, Weight] = Field(default={})
     """Native intensity → the share of the label's weight that it leaves."""
-    labels: dict[str, Meaning] = Field(min_length=1)
-    """Native label → target(s)."""
+    labels: dict[str, Meaning]
+    """Native label → target(s); `{}` where nobody labelled the speech, which can be stored and predicted on only."""
+    ratings: PositiveFloat | None = None
+    """The highest mark, where votes are marks (0 to 3) and not counts of annotators: each label then scores its share
+    of that mark, and a clip with marks of 0 throughout is neutral, not unlabelled."""
     known: tuple[Target, ...] | None = None
     """Targets that the annotators could choose; those that `labels` reaches where absent."""
     tables: tuple[Table, ...] = ()
@@ -152,7 +203,13 @@ class Card(Settings):
     def classes(self) -> tuple[Emotion, ...]:
         """The targets that this corpus can speak of, in the order of `EMOTIONS`."""
         reached = set(self.known) if self.known is not None else {t for m in self.labels.values() for t in weights(m)}
+        if self.known is None and self.ratings is not None:
+            reached.add("neutral")  # is what marks of 0 throughout say
         return tuple(e for e in EMOTIONS if e in reached)
+
+    def spoken(self, said: str) -> str:
+        """Return the language of a clip whose name or table says `said`, which may be nothing."""
+        return (self.language_codes.get(said, "") if self.language_codes else said) or self.languages[0]
 
     def template(self, name: str) -> str | None:
         """Return the template of one of `rules.FIELDS`: as written, or the pattern's group of that name, or nothing."""
@@ -184,7 +241,7 @@ def weights(meaning: Meaning) -> dict[Emotion, float]:
     """Return a label's meaning as target → weight; empty for labels that are left out."""
     if meaning is None:
         return {}
-    return {meaning: 1.0} if isinstance(meaning, str) else dict(meaning)
+    return dict(find(meaning).weights if isinstance(meaning, str) else meaning)
 
 
 def read_card(path: Path) -> Card:

@@ -25,7 +25,7 @@ def check(card: Card, root: Path, jobs: int | None = None) -> Report:
     Raises `DataError` where the root or a table cannot be read; everything else is in the report.
     """
     parsed = clips(card, root)
-    errors, notes = list(parsed.problems), list(_notes(card, parsed))
+    errors, notes = list(parsed.problems), [*_notes(card, parsed), *_missing_tables(card, root)]
     heard = listen_to(parsed.clips, jobs, card.id)
     for clip, what in zip(parsed.clips, heard, strict=True):
         errors += [Problem(clip.source, "audio", fault) for fault in what.faults]
@@ -139,6 +139,12 @@ def _notes(card: Card, parsed: Parsed) -> Iterator[Problem]:
         )
 
 
+def _missing_tables(card: Card, root: Path) -> Iterator[Problem]:
+    for table in card.tables:
+        if table.optional and not (root / table.path).is_file() and not any(root.glob(table.path)):
+            yield Problem(table.path, "tables", "is not there; the manifest can do without it")
+
+
 def _duplicates(found: Sequence[Clip], heard: Sequence[Heard], errors: list[Problem], notes: list[Problem]) -> None:
     """Report equal audio: an error where the copies contradict each other, a note where they only count twice."""
     groups: dict[str, list[Clip]] = defaultdict(list)
@@ -214,7 +220,10 @@ def _nothing(card: Card, root: Path) -> str:
 def _labels(card: Card, found: Sequence[Clip], heard: Sequence[Heard]) -> list[LabelCount]:
     rows: dict[str, list[tuple[str, float]]] = {native: [] for native in card.labels}
     for clip, what in zip(found, heard, strict=True):
-        native = clip.label or max(clip.votes or {"": 0.0}, key=lambda said: (clip.votes or {}).get(said, 0.0))
+        votes = clip.votes or {}
+        if clip.label is None and not any(votes.values()):
+            continue  # speech that nobody labelled, or that every rater heard nothing in
+        native = clip.label or max(votes, key=lambda said: votes[said])
         rows.setdefault(native, []).append((clip.speaker, what.duration))
     return [
         LabelCount(

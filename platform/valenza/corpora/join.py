@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from valenza.corpora.card import Table
+from valenza.corpora.rows import Row
 from valenza.corpora.rules import render
-from valenza.corpora.tables import Row
 
 Faults = list[tuple[str, str]]
 
@@ -17,6 +17,7 @@ class Joined:
 
     said: Mapping[str, str]
     votes: Mapping[str, float]
+    """Zeros too, which count for nothing unless they are marks."""
     start: float | None
     end: float | None
 
@@ -36,51 +37,59 @@ def join(
         key = render(table.match, values)
         matching = rows.get(key, [])
         if not matching:
-            if not table.optional:
+            if table.optional:
+                continue
+            if not table.selects:
                 faults.append(("tables", f"{table.path} has no row with {table.key} = {key!r}"))
-                return
-            continue
+            return
         if len(matching) > 1 and "start" not in table.columns:
-            lines = ", ".join(str(row.line) for row in matching[:5])
             faults.append(
-                ("tables", f"{table.path} has {len(matching)} rows with {table.key} = {key!r} (lines {lines})")
+                ("tables", f"{table.path} has {len(matching)} rows with {table.key} = {key!r} ({_lines(matching)})")
             )
             return
+        faults += [("tables", f"{row.place}: {row.fault}") for row in matching if row.fault]
+        matching = [row for row in matching if not row.fault]
         parts = [joined for part in parts for row in matching if (joined := _with(part, table, row, faults))]
     yield from parts
+
+
+def _lines(rows: list[Row]) -> str:
+    files = {row.file for row in rows}
+    return ("lines " if len(files) == 1 else "") + ", ".join(
+        str(row.line) if len(files) == 1 else row.place for row in rows[:5]
+    )
 
 
 def _with(part: Joined, table: Table, row: Row, faults: Faults) -> Joined | None:
     said = dict(part.said)
     numbers: dict[str, float | None] = {"start": part.start, "end": part.end}
     votes = dict(part.votes)
-    place = f"{table.path}:{row.line}"
     for field, column in table.columns.items():
         if field in numbers:
-            value = _number(table, row, column, place, faults)
+            value = _number(table, row, column, faults)
             if value is not None:
                 numbers[field] = value
-        elif row.cells[column]:
-            said[field] = row.cells[column]
+        elif cell := row.said(column):
+            said[field] = cell
     for native, column in table.votes.items():
-        count = _number(table, row, column, place, faults)
+        count = _number(table, row, column, faults)
         if count is not None and count < 0:
-            faults.append(("votes", f"{place}: {column} is {count:g}, less than no votes"))
-        elif count:
+            faults.append(("votes", f"{row.place}: {column} is {count:g}, less than no votes"))
+        elif count is not None:
             votes[native] = votes.get(native, 0.0) + count
     start, end = numbers["start"], numbers["end"]
     if (start is not None and start < 0) or (end is not None and end <= (start or 0.0)):
-        faults.append(("start", f"{place}: from {start} s to {end} s is no stretch of the file"))
+        faults.append(("start", f"{row.place}: from {start} s to {end} s is no stretch of the file"))
         return None
     return Joined(said, votes, start, end)
 
 
-def _number(table: Table, row: Row, column: str, place: str, faults: Faults) -> float | None:
+def _number(table: Table, row: Row, column: str, faults: Faults) -> float | None:
     try:
         value = row.number(column, table.decimal)
     except ValueError:
         value = math.nan
     if value is not None and not math.isfinite(value):
-        faults.append(("tables", f"{place}: {column} is {row.cells[column]!r}, not a number"))
+        faults.append(("tables", f"{row.place}: {column} is {row.cells[column]!r}, not a number"))
         return None
     return value

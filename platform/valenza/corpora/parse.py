@@ -13,8 +13,9 @@ from valenza.config import suggestion
 from valenza.corpora.card import Card, Table
 from valenza.corpora.clip import Clip
 from valenza.corpora.join import Joined, join
+from valenza.corpora.rows import Row
 from valenza.corpora.rules import FIELDS, render
-from valenza.corpora.tables import Row, read_table
+from valenza.corpora.tables import read_table
 from valenza.errors import DataError
 
 _WAVE = ("wav", "wave", "wavex", "w64", "rf64", "sph", "nist")
@@ -26,11 +27,12 @@ AUDIO = frozenset((*_WAVE, *_PACKED, *_RARE))
 _FOREIGN = frozenset(
     ("m4a", "mp4", "m4v", "aac", "wma", "webm", "mkv", "mka", "mov", "avi", "amr", "3gp", "ac3", "ape", "wv")
 )
+_CONVERTED = ("wav", "flac", "WAV")
 _GENDERS = {"f": "F", "female": "F", "m": "M", "male": "M", "o": "O", "other": "O"}
-_SPLITS = {
+SPLITS = {
     **dict.fromkeys(("train", "training", "trn"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev", "devel", "development"), "validation"),
-    **dict.fromkeys(("test", "tst", "eval", "evaluation"), "test"),
+    **dict.fromkeys(("test", "test1", "test2", "test3", "tst", "eval", "evaluation"), "test"),
 }
 
 
@@ -53,7 +55,7 @@ class Parsed:
     """Sorted by source; a clip whose label is unknown is here too, since shards keep what annotators said."""
     problems: list[Problem]
     ignored: int
-    """Audio files that the manifest's `ignore` leaves out."""
+    """Audio files that the manifest's `ignore` or a table that `selects` leaves out."""
     not_audio: Mapping[str, int]
     """Other files under the globs, by extension."""
 
@@ -69,10 +71,15 @@ def clips(card: Card, root: Path) -> Parsed:
     not_audio: Counter[str] = Counter()
     files = sorted(_files(card, root, problems, not_audio), key=lambda item: item[0])
     ignored = {path for glob in card.ignore for path in root.glob(glob)}
-    tables = [(table, read_table(table, root)) for table in card.tables]
+    tables: list[tuple[Table, dict[str, list[Row]]]] = []
+    for table in card.tables:
+        rows, faulty = read_table(table, root)
+        tables.append((table, rows))
+        problems += [Problem(row.file, "tables", f"line {row.line}: {row.fault}") for row in faulty]
     regex = re.compile(card.pattern)
     prefixes: list[tuple[int, re.Pattern[str]]] = []
     found: list[Clip] = []
+    passed_over = 0
     for source, path in files:
         if path in ignored:
             continue
@@ -84,9 +91,12 @@ def clips(card: Card, root: Path) -> Parsed:
             continue
         values = {k: v or "" for k, v in match.groupdict().items()}
         values |= {"path": bare, "name": PurePosixPath(source).name, "stem": PurePosixPath(bare).name}
+        before = len(found), len(problems)
         found += _clips(card, source, path, values, tables, problems)
+        passed_over += before == (len(found), len(problems))
     unique = _unique(card.id, found)
-    return Parsed(unique, sorted(set(problems)), sum(path in ignored for _, path in files), dict(not_audio))
+    passed_over += sum(path in ignored for _, path in files)
+    return Parsed(unique, sorted(set(problems)), passed_over, dict(not_audio))
 
 
 def _files(card: Card, root: Path, problems: list[Problem], not_audio: Counter[str]) -> Iterator[tuple[str, Path]]:
@@ -99,7 +109,7 @@ def _files(card: Card, root: Path, problems: list[Problem], not_audio: Counter[s
             continue
         source, extension = relative.as_posix(), path.suffix[1:].lower()
         if extension not in AUDIO:
-            if extension in _FOREIGN:
+            if extension in _FOREIGN and not any(path.with_suffix(f".{good}").is_file() for good in _CONVERTED):
                 problems.append(
                     Problem(_printable(source), "audio", f"libsndfile does not read .{extension}; convert it")
                 )
@@ -143,12 +153,13 @@ def _clips(
 def _clip(card: Card, source: str, path: Path, joined: Joined, faults: list[tuple[str, str]]) -> Clip | None:
     said = joined.said
     speaker, label = said.get("speaker", ""), said.get("label") or None
+    votes = {native: count for native, count in joined.votes.items() if count or card.ratings is not None}
     gender, split = said.get("gender", ""), said.get("split", "")
     whole = True
     if not speaker:
         faults.append(("speaker", "the name says none"))
         whole = False
-    if label is None and not joined.votes:
+    if label is None and not votes and card.labels:
         faults.append(("label", "neither the name nor a table gives one"))
         whole = False
     if label is not None and label not in card.labels:
@@ -156,7 +167,7 @@ def _clip(card: Card, source: str, path: Path, joined: Joined, faults: list[tupl
     known_gender = card.genders.get(gender) or _GENDERS.get(gender.lower())
     if gender and known_gender is None:
         faults.append(("gender", f"{gender!r} is not F, M or O; say what it means in `genders`"))
-    if split and split.lower() not in _SPLITS:
+    if split and split.lower() not in SPLITS:
         faults.append(("split", f"{split!r} is not train, validation or test"))
     if not whole:
         return None
@@ -165,15 +176,15 @@ def _clip(card: Card, source: str, path: Path, joined: Joined, faults: list[tupl
         corpus=card.id,
         audio=path,
         source=source,
-        language=said.get("language") or card.languages[0],
+        language=card.spoken(said.get("language", "")),
         speaker=speaker,
         recording=said.get("recording", ""),
         label=label,
-        votes=joined.votes or None,
+        votes=votes or None,
         intensity=said.get("intensity") or None,
         gender=known_gender,
         text=said.get("text") or None,
-        split=_SPLITS.get(split.lower()) or _official(card, speaker),
+        split=SPLITS.get(split.lower()) or _official(card, speaker),
         start=joined.start,
         end=joined.end,
     )

@@ -1,12 +1,13 @@
 """What a manifest's fields may say together; every rule judges values as written, which may be anything."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 from valenza.config import Problem, suggestion
 from valenza.labels.taxonomy import EMOTIONS
+from valenza.labels.words import find
 
 FIELDS = ("label", "speaker", "gender", "language", "recording", "text", "intensity", "split")
 """What a clip's name can say; a group of the pattern with one of these names needs no template."""
@@ -23,10 +24,19 @@ def meanings(raw: Mapping[str, Any]) -> Iterator[Problem]:
         if all(isinstance(w, int | float) for w in shares) and sum(shares) > 1.0001:
             yield ("labels", native), f"the weights sum to {sum(shares):g}, more than 1"
         if isinstance(known, list):
-            targets = meaning if isinstance(meaning, Mapping) else [meaning]
-            for target in targets:
+            for target in _targets(meaning):
                 if target in EMOTIONS and target not in known:
                     yield ("labels", native), f"{target} is not among `known`, so this label could not have been given"
+
+
+def _targets(meaning: Any) -> Iterable[Any]:
+    """Return what a meaning speaks of; nothing where it is no word, which is told elsewhere."""
+    if isinstance(meaning, Mapping):
+        return meaning
+    try:
+        return find(meaning).weights if isinstance(meaning, str) else ()
+    except LookupError:
+        return ()
 
 
 def templates(raw: Mapping[str, Any], groups: set[str]) -> Iterator[Problem]:
@@ -34,7 +44,7 @@ def templates(raw: Mapping[str, Any], groups: set[str]) -> Iterator[Problem]:
     listed = raw.get("tables")
     tables = [t for t in listed if isinstance(t, Mapping)] if isinstance(listed, list) else []
     joined = {c for t in tables if isinstance(t.get("columns"), Mapping) for c in t["columns"]}
-    if any(t.get("votes") for t in tables):
+    if any(t.get("votes") for t in tables) or raw.get("labels") == {}:
         joined.add("label")
     for name in FIELDS:
         template = raw.get(name)
@@ -55,7 +65,12 @@ def _template(loc: tuple[str | int, ...], template: str, groups: set[str]) -> It
     for field in fields(template):
         if field not in groups | _BUILT_IN:
             yield loc, f"{{{field}}} is not a group of the pattern{suggestion(field, groups)}"
-    if re.search(r"[{}]", _GROUP.sub("", template)):
+    yield from braces(loc, template)
+
+
+def braces(loc: tuple[str | int, ...], template: Any) -> Iterator[Problem]:
+    """Refuse templates with a brace that opens or closes nothing."""
+    if isinstance(template, str) and re.search(r"[{}]", _GROUP.sub("", template)):
         yield loc, f"{template!r} has a brace that is not part of a {{group}}"
 
 

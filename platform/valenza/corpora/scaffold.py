@@ -4,7 +4,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import soundfile
@@ -18,7 +18,7 @@ from valenza.labels.taxonomy import EMOTIONS
 from valenza.terminal import track
 
 _TABLES = {".csv", ".tsv", ".jsonl", ".parquet"}
-_GENDER_CODES = {
+GENDER_CODES = {
     "f": "F",
     "m": "M",
     "w": "F",
@@ -30,6 +30,15 @@ _GENDER_CODES = {
     "men": "M",
 }
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_UNPRINTED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+UNFILLED = "fill_in"
+"""Stands where the owner has to say what a label means; every command refuses it."""
+_HINT = (
+    "# What each label means: " + " | ".join(EMOTIONS),
+    "# or another word of valenza/labels/words.csv, such as excitement or boredom,",
+    "# or several with weights that sum to 1 or less, as in {neutral: 0.9, happiness: 0.1},",
+    "# or null to leave its clips out.",
+)
 
 
 def scaffold(root: Path, id: str) -> str:  # noqa: A002
@@ -59,12 +68,12 @@ def scaffold(root: Path, id: str) -> str:  # noqa: A002
             else []
         ),
         f"id: {name}",
-        f"title: {_scalar(folder)}",
+        f"title: {scalar(folder)}",
         "languages: [und]                # BCP-47, such as en, de or zh; und is undetermined",
         "licence: unknown",
         'homepage: ""',
         'citation: ""',
-        f"audio: {_quoted(_glob(read, depth))}",
+        f"audio: {quoted(_glob(read, depth))}",
         *_described(reading, len(files)),
         *_labels(reading, root),
         *_expected(reading, root),
@@ -157,13 +166,13 @@ def _described(reading: _Reading, total: int) -> list[str]:
     for role, word in ((best.label, "label"), (best.speaker, "speaker")):
         said = _values(role.values) if role is not None else "nothing in the names looks like one"
         lines.append(f"# {word}: {said}")
-    lines.append(f"pattern: {_quoted(reading.pattern(best.label, best.speaker))}")
+    lines.append(f"pattern: {quoted(reading.pattern(best.label, best.speaker))}")
     for role in best.other_labels:
         lines.append(f"# If the label is rather {_values(role.values)}:")
-        lines.append(f"# pattern: {_quoted(reading.pattern(role, best.speaker))}")
+        lines.append(f"# pattern: {quoted(reading.pattern(role, best.speaker))}")
     for role in best.other_speakers:
         lines.append(f"# If the speaker is rather {_values(role.values)}:")
-        lines.append(f"# pattern: {_quoted(reading.pattern(best.label, role))}")
+        lines.append(f"# pattern: {quoted(reading.pattern(best.label, role))}")
     if best.label is None:
         lines.append("label: unlabelled")
     if best.speaker is None:
@@ -178,7 +187,7 @@ def _described(reading: _Reading, total: int) -> list[str]:
 def _genders(token: Token) -> list[str]:
     if all(kind.lower() in {"f", "m", "female", "male"} for kind in token.kinds):
         return []
-    said = ", ".join(f"{_scalar(kind)}: {_GENDER_CODES[kind.lower()]}" for kind in token.kinds)
+    said = ", ".join(f"{scalar(kind)}: {GENDER_CODES[kind.lower()]}" for kind in token.kinds)
     return [f"genders: {{{said}}}"]
 
 
@@ -187,27 +196,25 @@ def _literal(text: str) -> str:
 
 
 def _labels(reading: _Reading, root: Path) -> list[str]:
-    hint = [
-        "# What each label means: " + " | ".join(EMOTIONS),
-        "# or several with weights that sum to 1 or less, as in {neutral: 0.9, happiness: 0.1},",
-        "# or null to leave its clips out.",
-    ]
     if reading.best.label is None:
         tables = sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.suffix.lower() in _TABLES)
-        path = _scalar(tables[0] if tables else "labels.csv")
+        path = scalar(tables[0] if tables else "labels.csv")
         seen = f" This folder has {', '.join(tables[:5])}." if tables else ""
         return [
             f"# Where a table holds the labels, join it and remove `label:` above.{seen}",
             f"# tables: [{{path: {path}, key: file, columns: {{label: emotion}}}}]",
-            *hint,
+            *_HINT,
             "labels:",
             "  unlabelled: fill_in",
         ]
-    counts = reading.labels
-    proposed = meanings(counts)
-    rows = [f"  {_scalar(native)}: {proposed.get(native, 'fill_in')}" for native in sorted(counts)]
-    width = max(map(len, rows)) + 2
-    return [*hint, "labels:", *(f"{r:{width}}# {counts[n]} clips" for r, n in zip(rows, sorted(counts), strict=True))]
+    return label_lines(reading.labels, meanings(reading.labels))
+
+
+def label_lines(counts: Mapping[str, int], proposed: Mapping[str, str]) -> list[str]:
+    """Return the label map of a first manifest; natives that nothing is proposed for are left to the owner."""
+    rows = [f"  {scalar(native)}: {proposed.get(native, UNFILLED)}" for native in sorted(counts)]
+    width = max(map(len, rows), default=0) + 2
+    return [*_HINT, "labels:", *(f"{r:{width}}# {counts[n]} clips" for r, n in zip(rows, sorted(counts), strict=True))]
 
 
 def _expected(reading: _Reading, root: Path) -> list[str]:
@@ -234,13 +241,14 @@ def _values(values: Sequence[str]) -> str:
     return f"{shown} ({len(kinds)} values)" if len(kinds) > 8 else shown
 
 
-def _scalar(text: str) -> str:
-    return (
-        text
-        if _PLAIN.fullmatch(text) and text.lower() not in {"null", "true", "false"}
-        else json.dumps(text, ensure_ascii=False)
-    )
+def scalar(text: str) -> str:
+    """Return a text as YAML, without quotes where it is a plain word."""
+    if _PLAIN.fullmatch(text) and text.lower() not in {"null", "true", "false"}:
+        return text
+    # JSON leaves some characters as they are that YAML folds or refuses
+    return _UNPRINTED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Return a text as YAML in single quotes, in which backslashes stand for themselves."""
     return "'" + text.replace("'", "''") + "'"

@@ -3,8 +3,8 @@
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,96 +12,104 @@ import pyarrow.parquet as pq
 
 from valenza.config import suggestion
 from valenza.corpora.card import Table
+from valenza.corpora.readers import READERS
+from valenza.corpora.rows import Row, Source, columns, text
 from valenza.errors import DataError
 
 _TABS = {".tsv", ".tab", ".txt"}
 _JSON = {".jsonl", ".ndjson", ".json"}
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of a table that passed `where`; cells as text, without spaces around them."""
-
-    line: int
-    """Line of the file, or the row's number in a Parquet file; the header counts."""
-    cells: Mapping[str, str]
-
-    def number(self, column: str, decimal: str) -> float | None:
-        """Return a cell as a number, nothing for an empty one; raises `ValueError` for anything else."""
-        text = self.cells[column]
-        return float(text.replace(decimal, ".")) if text else None
-
-
-def read_table(table: Table, root: Path) -> dict[str, list[Row]]:
-    """Return the table's rows by key, in file order.
+def read_table(table: Table, root: Path) -> tuple[dict[str, list[Row]], list[Row]]:
+    """Return the table's rows by key, in file order, and the lines that tell no key because they cannot be read.
 
     Raises `DataError` that names the file and line, for a file that is missing, that cannot be decoded,
     or that lacks a column of the manifest.
     """
-    path = root / table.path
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise DataError(f"{table.path}: a link out of the corpus root")
-    if not path.is_file():
-        raise DataError(f"{table.path}: the manifest joins this table, but it is not under {root}")
-    wanted = [table.key, *table.columns.values(), *table.votes.values(), *table.where]
+    parts = columns(table.key)
+    said = [part for name in table.columns.values() for part in columns(name)]
+    wanted = [*parts, *said, *table.votes.values(), *table.where]
     found: dict[str, list[Row]] = {}
-    header: list[str] | None = None
-    for row in _rows(table, path):
-        if header is None:
-            header = list(row.cells)
-            _complain(table, wanted, header)
-        if all(re.fullmatch(rule, row.cells[column]) for column, rule in table.where.items()):
-            found.setdefault(row.cells[table.key], []).append(row)
-    if header is None:
+    faulty: list[Row] = []
+    for source in _sources(table, root):
+        header: list[str] | None = None
+        for row in _rows(source):
+            row = replace(row, file=source.name)
+            if not row.fault:
+                if header is None:
+                    header = list(row.cells)
+                    _complain(source, wanted, header)
+                if not all(re.fullmatch(rule, row.cells[column]) for column, rule in table.where.items()):
+                    continue
+            elif not all(part in row.cells for part in parts):
+                faulty.append(row)
+                continue
+            found.setdefault(row.said(table.key), []).append(row)
+    if not found and not faulty and not table.optional:
         raise DataError(f"{table.path}: has no rows")
-    return found
+    return found, faulty
 
 
-def _complain(table: Table, wanted: Iterable[str], header: list[str]) -> None:
+def _sources(table: Table, root: Path) -> Iterator[Source]:
+    """Yield the table's files in the order of their names, without the hidden ones that copying programs leave."""
+    paths = [root / table.path] if (root / table.path).is_file() else sorted(root.glob(table.path))
+    paths = [path for path in paths if path.is_file() and not path.name.startswith(".")]
+    if not paths and not table.optional:
+        raise DataError(f"{table.path}: the manifest joins this table, but it is not under {root}")
+    real = root.resolve()
+    for path in paths:
+        name = path.relative_to(root).as_posix()
+        if not path.resolve().is_relative_to(real):
+            raise DataError(f"{name}: a link out of the corpus root")
+        yield Source(path, name, table)
+
+
+def _complain(source: Source, wanted: Iterable[str], header: list[str]) -> None:
     missing = [f"{column!r}{suggestion(column, header)}" for column in dict.fromkeys(wanted) if column not in header]
     if missing:
         raise DataError(
-            f"{table.path}:1: has no column {', '.join(missing)}; its columns are {', '.join(map(repr, header))}"
+            f"{source.name}:1: has no column {', '.join(missing)}; its columns are {', '.join(map(repr, header))}"
         )
 
 
-def _rows(table: Table, path: Path) -> Iterator[Row]:
-    suffix = path.suffix.lower()
+def _rows(source: Source) -> Iterator[Row]:
+    suffix = source.path.suffix.lower()
     try:
-        if suffix == ".parquet":
-            yield from _parquet(path)
+        if source.table.format != "auto":
+            yield from READERS[source.table.format](source)
+        elif suffix == ".parquet":
+            yield from _parquet(source)
         elif suffix in _JSON:
-            yield from _json_lines(table, path)
+            yield from _json_lines(source)
         else:
-            yield from _separated(table, path, "\t" if suffix in _TABS else ",")
+            yield from _separated(source, "\t" if suffix in _TABS else ",")
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{table.path}: is not {table.encoding} (byte {error.start}); set the table's `encoding`, such as cp1252"
+            f"{source.name}: is not {source.table.encoding} (byte {error.start}); "
+            "set the table's `encoding`, such as cp1252"
         ) from None
     except (csv.Error, pa.ArrowException, OSError) as error:
-        raise DataError(f"{table.path}: cannot be read: {error}") from None
+        raise DataError(f"{source.name}: cannot be read: {error}") from None
 
 
-def _separated(table: Table, path: Path, usual: str) -> Iterator[Row]:
-    # utf-8-sig also reads files without the mark that spreadsheets put first
-    encoding = "utf-8-sig" if table.encoding.lower().replace("_", "-") in {"utf-8", "utf8"} else table.encoding
-    with path.open(encoding=encoding, newline="") as file:
+def _separated(source: Source, usual: str) -> Iterator[Row]:
+    with source.path.open(encoding=source.encoding, newline="") as file:
         first = file.readline()
         file.seek(0)
-        delimiter = table.delimiter or max((usual, "\t", ";", ","), key=first.count)
+        delimiter = source.table.delimiter or max((usual, "\t", ";", ","), key=first.count)
         lines = csv.reader(file, delimiter=delimiter)
         header = [name.strip() for name in next(lines, [])]
         for cells in lines:
             if not any(cell.strip() for cell in cells):
                 continue
             if len(cells) > len(header) and any(cell.strip() for cell in cells[len(header) :]):
-                raise DataError(f"{table.path}:{lines.line_num}: has {len(cells)} cells under {len(header)} columns")
+                raise DataError(f"{source.name}:{lines.line_num}: has {len(cells)} cells under {len(header)} columns")
             padded = [*cells, *[""] * (len(header) - len(cells))]
             yield Row(lines.line_num, {n: c.strip() for n, c in zip(header, padded, strict=False)})
 
 
-def _json_lines(table: Table, path: Path) -> Iterator[Row]:
-    with path.open(encoding=table.encoding) as file:
+def _json_lines(source: Source) -> Iterator[Row]:
+    with source.path.open(encoding=source.encoding) as file:
         seen: dict[str, None] = {}
         for number, line in enumerate(file, 1):
             if not line.strip():
@@ -109,26 +117,18 @@ def _json_lines(table: Table, path: Path) -> Iterator[Row]:
             try:
                 value = json.loads(line)
             except ValueError as error:
-                raise DataError(f"{table.path}:{number}: is not JSON: {error}") from None
+                raise DataError(f"{source.name}:{number}: is not JSON: {error}") from None
             if not isinstance(value, dict):
-                raise DataError(f"{table.path}:{number}: expected one JSON object a line")
+                raise DataError(f"{source.name}:{number}: expected one JSON object a line")
             seen.update(dict.fromkeys(value))
             # a key that only some lines have is an empty cell in the others
-            yield Row(number, {**dict.fromkeys(seen, ""), **{k: _text(v) for k, v in value.items()}})
+            yield Row(number, {**dict.fromkeys(seen, ""), **{k: text(v) for k, v in value.items()}})
 
 
-def _parquet(path: Path) -> Iterator[Row]:
+def _parquet(source: Source) -> Iterator[Row]:
     number = 0
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(source.path) as file:
         for batch in file.iter_batches():
             for value in batch.to_pylist():
                 number += 1
-                yield Row(number, {str(k): _text(v) for k, v in value.items()})
-
-
-def _text(value: object) -> str:
-    if value is None or (isinstance(value, float) and value != value):
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()
+                yield Row(number, {str(k): text(v) for k, v in value.items()})

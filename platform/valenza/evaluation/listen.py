@@ -11,7 +11,9 @@ from jaxtyping import Float32, Int16
 from valenza.features.batch import SILENCE, hear, join
 from valenza.model.heads import clip_means
 from valenza.model.network import Network
+from valenza.recipe import Recipe
 from valenza.shards.read import Reader
+from valenza.stages.frozen import Listener, may_hear_once
 from valenza.terminal import track
 
 _TOGETHER = 8
@@ -72,9 +74,36 @@ def recall(network: Network, means: Float32[np.ndarray, "clips layers width"]) -
     return Heard({"masked": logits, "unmasked": logits}, {"masked": read, "unmasked": read})
 
 
-def audio_of(reader: Reader, rows: Sequence[int]) -> Iterator[Int16[np.ndarray, " _"]]:
-    """Yield the samples of these clips."""
-    return (reader.audio(row) for row in rows)
+@dataclass(frozen=True)
+class Ear:
+    """Hears clips of any corpus with a trained network."""
+
+    recipe: Recipe
+    network: Network
+    listener: Listener
+    """The network's encoder, with what it has heard already."""
+
+    def hear(
+        self, reader: Reader, ids: Sequence[str], every: Sequence[int], rows: Sequence[int], *, label: str
+    ) -> Heard:
+        """Return what the network says of these rows; `every` are all rows of their corpus."""
+        padding = self.recipe.evaluation.padding
+        if padding == "none" and may_hear_once(self.recipe, self.network.encoder, len(rows)):
+            return recall(self.network, layer_means(self.listener, reader, ids, every, rows, label=label))
+        return listen(self.network, (reader.audio(row) for row in rows), len(rows), padding=padding, label=label)
+
+
+def layer_means(
+    listener: Listener, reader: Reader, ids: Sequence[str], every: Sequence[int], rows: Sequence[int], *, label: str
+) -> Float32[np.ndarray, "clips layers width"]:
+    """Return the layer means of these rows of a corpus; the whole is heard, and kept, where they are most of it.
+
+    Training, its baselines and every run that holds another corpus out then share one file.
+    """
+    whole = listener.file(reader, ids, every, 0).exists()
+    if not whole and 2 * len(rows) < len(every):
+        return listener.means(reader, ids, rows, label=label)
+    return listener.means(reader, ids, every, label=label)[np.searchsorted(every, rows)]
 
 
 def _groups(clips: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:

@@ -12,27 +12,37 @@ import soundfile
 import soxr
 from jaxtyping import Int16
 
-from valenza.errors import DataError
+from valenza.errors import DataError, UsageError
 from valenza.evaluation.listen import listen
 from valenza.evaluation.protocol import predict
 from valenza.evaluation.session import load_network, newest_checkpoint
+from valenza.evaluation.temperature import read_temperature
 from valenza.features.spectrogram import SAMPLE_RATE
+from valenza.labels.native import outputs
 from valenza.labels.taxonomy import EMOTIONS
 from valenza.model.network import Network
 from valenza.recipe import Recipe
 from valenza.stages.prepare import read_prior
 from valenza.stages.run import read_recipe
+from valenza.terminal import say
 
 
 def predict_files(run: Path, files: Sequence[Path]) -> list[dict[str, Any]]:
     """Return one row a file: duration in seconds, the likeliest emotion, its share, and the share of every emotion.
 
+    Shares are divided by the temperature that `evaluate` fitted to the newest checkpoint, where it did.
     A file longer than the window is cut into equal parts, and its shares are the mean over them, by length. Raises
     `DataError` that names every file that cannot be read.
     """
     recipe = read_recipe(run)
-    network = load_network(recipe, newest_checkpoint(run, None))
+    if (classes := outputs(recipe)) != EMOTIONS:
+        raise UsageError(f"{run}: rates {', '.join(classes)} and tells no emotions; `valenza evaluate` scores it")
+    source = newest_checkpoint(run, None)
+    network = load_network(recipe, source)
     prior = read_prior(run)
+    temperature = read_temperature(run, source.name, recipe)
+    if temperature is None:
+        say(f"{run}: `valenza evaluate` has fitted no temperature to {source.name}, so shares are not calibrated")
     heard: list[tuple[Path, Int16[np.ndarray, " samples"]]] = []
     problems = []
     for file in files:
@@ -42,7 +52,7 @@ def predict_files(run: Path, files: Sequence[Path]) -> list[dict[str, Any]]:
             problems.append(str(error))
     if problems:
         raise DataError("\n".join(problems))
-    return [_row(file, audio, network, recipe, prior) for file, audio in heard]
+    return [_row(file, audio, network, recipe, prior, temperature or 1.0) for file, audio in heard]
 
 
 def render(rows: Sequence[dict[str, Any]], form: str) -> str:
@@ -75,13 +85,18 @@ def read_audio(file: Path) -> Int16[np.ndarray, " samples"]:
 
 
 def _row(
-    file: Path, audio: Int16[np.ndarray, " samples"], network: Network, recipe: Recipe, prior: np.ndarray
+    file: Path,
+    audio: Int16[np.ndarray, " samples"],
+    network: Network,
+    recipe: Recipe,
+    prior: np.ndarray,
+    temperature: float,
 ) -> dict[str, Any]:
     parts = list(_parts(audio, network.encoder.hearing.window_samples))
     heard = listen(network, parts, len(parts), padding=recipe.evaluation.padding, label="")
     seen = [emotion for emotion, mass in zip(EMOTIONS, prior, strict=True) if mass > 0]
     logits = heard.logits[recipe.evaluation.frames]
-    shares = predict(logits, seen, prior, adjust=recipe.evaluation.prior == "train")
+    shares = predict(logits, seen, prior, adjust=recipe.evaluation.prior == "train", temperature=temperature)
     mixture = np.average(shares, axis=0, weights=[len(part) for part in parts])
     best = int(mixture.argmax())
     return {

@@ -86,13 +86,15 @@ def predict(
     prior: Float[np.ndarray, " classes"] | None,
     *,
     adjust: bool = True,
+    temperature: float = 1.0,
 ) -> Float[np.ndarray, "clips classes"]:
     """Return probabilities over the classes that the corpus has; exactly 0 for all others.
 
     Labels that the corpus lacks are banned by adding -1e27. With `prior`, the prior of the *training* targets, its
     logarithm is subtracted (Menon et al. 2020) and a class that was never trained is banned too: dividing by its zero
     prior would make it win every clip. `adjust=False` bans it without the subtraction. A target prior has no place
-    here: with it a score is not zero-shot. Raises `UsageError` where training saw none of `classes`, and
+    here: with it a score is not zero-shot. What is adjusted is divided by `temperature`, which changes no decision
+    (Guo et al. 2017, eq. 9). Raises `UsageError` where training saw none of `classes`, and
     `NonFiniteError` for logits that are not numbers.
     """
     if not np.isfinite(logits).all():
@@ -109,6 +111,6 @@ def predict(
         raise UsageError(
             f"none of {', '.join(classes) or 'no classes'} was in the training targets, so nothing can be predicted"
         )
-    adjusted = np.asarray(logits, dtype=np.float64) - shift + np.where(allowed, 0.0, BANNED)
+    adjusted = (np.asarray(logits, dtype=np.float64) - shift) / temperature + np.where(allowed, 0.0, BANNED)
     shares = np.exp(adjusted - adjusted.max(axis=1, keepdims=True))
     return np.asarray(shares / shares.sum(axis=1, keepdims=True))

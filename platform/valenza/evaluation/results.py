@@ -11,26 +11,19 @@ from pydantic import ValidationError
 
 from valenza.errors import UsageError, WriteError
 from valenza.evaluation.schema import Interval, Results
-from valenza.evaluation.score import baseline, compare, score
 from valenza.terminal import say, table
 
-__all__ = [
-    "BASELINES",
-    "FORMAT",
-    "baseline",
-    "compare",
-    "finite",
-    "markdown_table",
-    "read_results",
-    "replace_table",
-    "score",
-    "show_results",
-    "write_results",
-]
-
 FORMAT = 1
-BASELINES = {"random_head": "random head", "majority": "majority", "frozen_probe": "frozen probe"}
-_COLUMNS = ["corpus", "language", "clips", "micro-F1 [95 %]", "macro-F1", "UA", *BASELINES.values()]
+ALWAYS = ("random_head", "majority", "frozen_probe")
+OPTIONAL = ("best_layer_probe", "egemaps_svm")
+BASELINES = {
+    "random_head": "random head",
+    "majority": "majority",
+    "frozen_probe": "frozen probe",
+    "best_layer_probe": "best layer's probe",
+    "egemaps_svm": "eGeMAPS SVM",
+}
+_COLUMNS = ["corpus", "language", "clips", "micro-F1 [95 %]", "macro-F1", "UA"]
 _MARKS = ("<!-- results -->", "<!-- /results -->")
 
 
@@ -76,13 +69,15 @@ def read_results(path: Path) -> Results:
 
 def markdown_table(paths: Sequence[Path]) -> str:
     """Return the table of the README, in per cent; with several runs, the name of each heads its rows."""
-    several = len(paths) > 1
-    columns = (["run"] if several else []) + _COLUMNS
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * (len(columns) - 7) + "--:|" * 7]
-    for path in paths:
-        results = read_results(path)
-        for row in _rows(results):
-            cells = ([results.run or path.parent.name] if several else []) + row
+    read = {path: read_results(path) for path in paths}
+    shown = baselines_of(*read.values())
+    lead = ["run"] if len(paths) > 1 else []
+    columns = [*lead, *_COLUMNS, *(BASELINES[name] for name in shown)]
+    numbers = len(shown) + 4
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * (len(columns) - numbers) + "--:|" * numbers]
+    for path, results in read.items():
+        for row in _rows(results, shown):
+            cells = [*([results.run or path.parent.name] if lead else []), *row]
             lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -109,12 +104,20 @@ def replace_table(page: Path, text: str) -> None:
 def show_results(results: Mapping[str, Any]) -> None:
     """Print the scores as a table, in per cent; what a reader must know about them goes to standard error."""
     valid = Results.model_validate(results)
-    table(f"{valid.checkpoint}: per cent", _COLUMNS, list(_rows(valid)))
+    shown = baselines_of(valid)
+    columns = [*_COLUMNS, *(BASELINES[name] for name in shown)]
+    table(f"{valid.checkpoint}: per cent", columns, list(_rows(valid, shown)))
     for name, corpus in valid.corpora.items():
         if not corpus.zero_shot:
             say(f"{name}: not zero-shot; scored on speakers that were kept out of training")
         if corpus.ci95_reason:
-            say(f"{name}: no interval; {corpus.ci95_reason}")
+            say(f"{name}: {corpus.ci95_reason}")
+
+
+def baselines_of(*results: Results) -> list[str]:
+    """Return the baselines that a table shows: those that every evaluation has, and the optional ones it finds."""
+    found = {name for one in results for corpus in one.corpora.values() for name in corpus.baselines}
+    return [name for name in BASELINES if name in ALWAYS or name in found]
 
 
 def percent(value: float | None) -> str:
@@ -127,11 +130,11 @@ def percent_interval(bounds: Interval | None) -> str:
     return "" if bounds is None else f"[{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]"
 
 
-def _rows(results: Results) -> Iterator[list[str]]:
+def _rows(results: Results, shown: Sequence[str]) -> Iterator[list[str]]:
     for name, corpus in results.corpora.items():
         scores = corpus.metrics
         headline = f"{percent(scores.micro_f1)} {percent_interval(corpus.ci95.get('micro_f1'))}".strip()
-        references = [percent(corpus.baselines[b].micro_f1) if b in corpus.baselines else "–" for b in BASELINES]
+        references = [percent(corpus.baselines[b].micro_f1) if b in corpus.baselines else "–" for b in shown]
         facts = [name if corpus.zero_shot else f"{name} (seen)", ", ".join(corpus.languages), f"{corpus.clips:,}"]
         yield [*facts, headline, percent(scores.macro_f1), percent(scores.ua), *references]
 

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from valenza.evaluation.bootstrap import Resampled
+
 
 def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
@@ -27,6 +29,9 @@ class Metrics(_Part):
     ua: Number
     wa: Number
     ece: Number
+    """Calibration error over 15 bins of equal width."""
+    ece_adaptive: Number = None
+    """The same over 15 bins of equally many clips."""
 
 
 class Variant(_Part):
@@ -52,10 +57,13 @@ class Baseline(Reference):
     """The model's micro-F1 minus this one's."""
     gain_ci95: Interval | None = None
     by_language: dict[str, Reference] = {}
+    ci95: dict[str, Interval] = {}
     layer: int | None = None
-    """Which layer the frozen probe reads."""
+    """Which layer a probe reads."""
     chosen_on_held_out: str | None = None
     """What was held out of training to choose it."""
+    flattered: bool = False
+    """Whether the layer was chosen on the scored clips themselves."""
 
 
 class Group(_Part):
@@ -65,6 +73,10 @@ class Group(_Part):
     speakers: int
     metrics: Metrics
     ci95: dict[str, Interval] = {}
+    resampled: Resampled = "speakers"
+    """What the intervals drew again: recordings or clips where there is one speaker."""
+    ci95_reason: str | None = None
+    """Why there is no interval, or why it is narrower than it seems."""
 
 
 class Bin(_Part):
@@ -75,28 +87,70 @@ class Bin(_Part):
     accuracy: float
 
 
-class CorpusResult(_Part):
+class Errors(_Part):
+    """How far confidence is from accuracy."""
+
+    ece: Number
+    ece_adaptive: Number
+
+
+class Calibration(_Part):
+    """Calibration errors before and after the temperature."""
+
+    temperature: float
+    in_sample: bool = False
+    """Whether some of the scored clips are those that the temperature was fitted to."""
+    before: Errors
+    after: Errors
+
+
+class Soft(_Part):
+    """How near the predicted distributions are to the annotators'."""
+
+    clips: int
+    left_out: int
+    classes: list[str]
+    cross_entropy: Number = None
+    """In nats."""
+    js_divergence: Number = None
+    """In bits: 0 for equal distributions, 1 for disjoint ones."""
+    annotated_entropy: Number = None
+    """The least that the cross-entropy could be."""
+    ci95: dict[str, Interval] = {}
+
+
+class Temperature(_Part):
+    """What logits are divided by, fitted to validation speakers."""
+
+    value: float
+    clips: int = 0
+    speakers: int = 0
+    corpora: list[str] = []
+    skipped: str | None = None
+    """Why there is none."""
+
+
+class CorpusResult(Group):
     """Scores on one corpus."""
 
     title: str = ""
     zero_shot: bool
     languages: list[str]
-    clips: int
-    """Scored ones."""
     left_out: int = 0
     """Clips without one label to be scored against."""
-    speakers: int
     classes: list[str]
-    metrics: Metrics
-    ci95: dict[str, Interval] = {}
-    ci95_reason: str | None = None
-    """Why there is no interval."""
     per_class_f1: dict[str, Number]
     confusion: list[list[int]]
     """Rows are the truth, columns the prediction, both in the order of `classes`."""
     by_language: dict[str, Group] = {}
     by_gender: dict[str, Group] = {}
+    by_speaker: dict[str, Group] = {}
+    calibration: Calibration | None = None
     reliability: list[Bin] = []
+    """Of the probabilities as reported."""
+    reliability_before: list[Bin] = []
+    """Of those without a temperature."""
+    soft: Soft | None = None
     variants: dict[str, Variant] = {}
     """`masked` or `unmasked` frames, `adjusted` by the training prior or `raw`."""
     baselines: dict[str, Baseline] = {}
@@ -110,4 +164,5 @@ class Results(_Part):
     run: str = ""
     prior: dict[str, float] | None = None
     """Of the training targets."""
+    temperature: Temperature | None = None
     corpora: dict[str, CorpusResult] = Field(min_length=1)

@@ -1,6 +1,6 @@
 """Windows of clips become tensors: what the encoder hears, and which clip each of its frames belongs to."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from valenza.features.augment import Augmentation
+from valenza.features.specaugment import mask
 from valenza.features.spectrogram import SAMPLE_RATE, log_mel
 from valenza.mixture.stream import Window
 from valenza.shards.read import Reader
@@ -47,10 +48,15 @@ class Batch:
     known: Bool[Tensor, "clips classes"]
     counts: Bool[Tensor, " clips"]
     """False for the clips of stand-in windows."""
+    arrive: "Callable[[Batch], Batch] | None" = None
+    """What is done to the batch as soon as it is on its device."""
 
     def to(self, device: torch.device) -> "Batch":
-        """Return the batch on another device."""
-        return replace(self, **{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+        """Return the batch on another device, after what is done to it there."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        tensors = {name: v.to(device, non_blocking=True) for name, v in values.items() if isinstance(v, Tensor)}
+        moved = replace(self, **tensors, arrive=None)
+        return moved if self.arrive is None else self.arrive(moved)
 
 
 def whole_frames(samples: int) -> int:
@@ -105,12 +111,17 @@ class WindowDataset(Dataset[Batch]):
         *,
         augment: Augmentation | None = None,
         on_device: bool = False,
+        arrive: Callable[[Batch], Batch] | None = None,
     ) -> None:
         self.reader, self.hearing, self.augment, self.on_device = reader, hearing, augment, on_device
+        self.arrive = arrive
         self.targets, self.known = torch.from_numpy(targets).float(), torch.from_numpy(known)
 
     def __getitem__(self, windows: Sequence[Window]) -> Batch:
-        """Read and join the clips of these windows; features are left to the device if `on_device`."""
+        """Read and join the clips of these windows; features are left to the device if `on_device`.
+
+        Spectrograms that change are made here all the same, since each clip draws from its own key.
+        """
         inputs: list[Tensor] = []
         frames: list[Tensor] = []
         rows: list[int] = []
@@ -120,7 +131,7 @@ class WindowDataset(Dataset[Batch]):
             if self.augment is not None:
                 clips = [self.augment(clip, row, window.epoch) for clip, row in zip(clips, window.clips, strict=True)]
             waveform, clip_of_frame = join(clips, self.hearing.window_samples)
-            inputs.append(waveform if self.on_device else hear(waveform[None], clip_of_frame[None], self.hearing)[0])
+            inputs.append(self._heard(window, waveform, clip_of_frame))
             frames.append(torch.where(clip_of_frame == SILENCE, SILENCE, clip_of_frame + len(rows)))
             rows += window.clips
             counts += [window.real] * len(window.clips)
@@ -132,7 +143,20 @@ class WindowDataset(Dataset[Batch]):
             targets=self.targets[numbers],
             known=self.known[numbers],
             counts=torch.tensor(counts),
+            arrive=self.arrive,
         )
+
+    def _heard(
+        self, window: Window, waveform: Int16[Tensor, " samples"], clip_of_frame: Int64[Tensor, " frames"]
+    ) -> Shaped[Tensor, "..."]:
+        masks = self.augment.settings.spectrogram if self.augment is not None else {}
+        if self.on_device and not masks:
+            return waveform
+        heard = hear(waveform[None], clip_of_frame[None], self.hearing)
+        if self.augment is not None and masks:
+            keys = [self.augment.key(row, window.epoch) for row in window.clips]
+            heard = mask(heard, clip_of_frame[None], keys, masks)
+        return heard[0]
 
 
 def load(

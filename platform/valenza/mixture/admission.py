@@ -30,9 +30,12 @@ def problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
     for loc, corpus in named:
         if corpus not in there:
             yield loc, f"there are no shards of {corpus!r} in {folder}{suggestion(str(corpus), there)}"
+    cards = {corpus: read_card(paths[corpus]) for _, corpus in named if corpus in paths}
+    for loc, corpus in named:
+        if corpus in cards and not cards[corpus].classes:
+            yield loc, f"nobody labelled {corpus}, so there is nothing to learn from it or to score on it"
     if data.get("claim", "cross_lingual") != "cross_lingual":
         return
-    cards = {corpus: read_card(paths[corpus]) for _, corpus in named if corpus in paths}
     trained = {language for c in train if c in cards for language in spoken(cards[c])}
     for i, corpus in enumerate(zero_shot):
         if isinstance(corpus, str) and corpus in cards and (shared := spoken(cards[corpus]) & trained):

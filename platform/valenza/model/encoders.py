@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from valenza.errors import UsageError
 from valenza.features.batch import Hearing
 from valenza.features.spectrogram import SAMPLE_RATE
+from valenza.model.adapters import attach
 from valenza.model.segments import Segments
 from valenza.recipe import Encoder, NewEncoder
 
@@ -131,12 +132,15 @@ class WaveformStack(SpeechEncoder):
 
 
 def load_encoder(settings: Encoder) -> SpeechEncoder:
-    """Build the encoder that a recipe names, with its frozen parts; random ones draw from torch's generator."""
+    """Build the encoder of a recipe with frozen parts and adapters; what is random draws from torch's generator."""
     alone = settings.attention == "clip"
     encoder = _new(settings.new, alone) if settings.new is not None else _pretrained(str(settings.name), alone)
     if alone and not isinstance(encoder, WhisperStack):
         raise UsageError("encoder.attention: `clip` is for Whisper; waveform encoders hear the whole window")
     encoder.freeze(settings.freeze)
+    if settings.adapters is not None:
+        blocks = [module for name, (module, *_) in encoder.parts().items() if name.startswith("blocks.")]
+        attach(blocks, settings.adapters)
     return encoder
 
 

@@ -49,18 +49,59 @@ class LayerMixture(nn.Module):
         self.scale.copy_(variance.sqrt())
 
 
+HIDDEN: dict[str, type[nn.Module]] = {"linear": nn.Identity, "relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
+"""What a projection may end with."""
+
+
 class FrameHead(nn.Module):
-    """One linear layer, applied to every frame (Osman et al. 2023, §2.5)."""
+    """One linear layer, applied to every frame (Osman et al. 2023, §2.5), with an optional projection before it.
 
-    def __init__(self, width: int, classes: int, dropout: float) -> None:
+    Means over time are taken between `before` and `represent`. The projection is in the first for a loss on every
+    frame, and in the second for a loss on every clip, where whatever bends then acts on the clip's mean; so a clip
+    that was heard once gives what its frames would give. The last layer is linear, so the logits of a mean are the
+    mean of the logits.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        classes: int,
+        dropout: float,
+        *,
+        projection: int | None = None,
+        hidden: str = "linear",
+        per_clip: bool = False,
+    ) -> None:
         super().__init__()
+        self.width = width if projection is None else projection
+        """Of what the last layer, the domain adversary and the probes read."""
+        self.per_clip = per_clip
+        self.projection = None if projection is None else nn.Sequential(nn.Linear(width, projection), HIDDEN[hidden]())
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(width, classes)
+        self.linear = nn.Linear(self.width, classes)
 
-    def forward(self, frames: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch classes"]:
-        """Return logits."""
-        logits: Tensor = self.linear(self.dropout(frames))
+    def before(self, frames: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch read"]:
+        """Return what is averaged over time."""
+        return frames if self.per_clip else self._project(frames)
+
+    def represent(self, means: Float[Tensor, "*batch read"]) -> Float[Tensor, "*batch representation"]:
+        """Return what the last layer reads of means over time."""
+        return self._project(means) if self.per_clip else means
+
+    def classify(self, representation: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch classes"]:
+        """Return the logits of representations."""
+        logits: Tensor = self.linear(self.dropout(representation))
         return logits
+
+    def forward(self, means: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch classes"]:
+        """Return the logits of means over time, a single frame being its own mean."""
+        return self.classify(self.represent(means))
+
+    def _project(self, values: Tensor) -> Tensor:
+        if self.projection is None:
+            return values
+        projected: Tensor = self.projection(values)
+        return projected
 
 
 def clip_means(

@@ -7,20 +7,20 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from valenza.features.batch import SILENCE, Batch, hear
-from valenza.labels.taxonomy import EMOTIONS
+from valenza.labels.native import outputs
 from valenza.model.encoders import SpeechEncoder, load_encoder
 from valenza.model.heads import FrameHead, LayerMixture
 from valenza.recipe import Recipe
 
 
 class Network(nn.Module):
-    """Speech to logits of the 8 emotions, for every 50 Hz frame."""
+    """Speech to logits of the 8 emotions or of an adapted head's outputs, for every 50 Hz frame."""
 
-    def __init__(self, encoder: SpeechEncoder, *, mixed_layers: int, dropout: float) -> None:
+    def __init__(self, encoder: SpeechEncoder, head: FrameHead, *, mixed_layers: int) -> None:
         super().__init__()
         self.encoder = encoder
         self.mixture = LayerMixture(mixed_layers, encoder.width)
-        self.head = FrameHead(encoder.width, len(EMOTIONS), dropout)
+        self.head = head
 
     def layers(
         self, inputs: Tensor, clip_of_frame: Int64[Tensor, "batch frames"]
@@ -32,9 +32,16 @@ class Network(nn.Module):
             inputs = hear(inputs, clip_of_frame, self.encoder.hearing)
         return self.encoder(inputs, clip_of_frame)  # type: ignore[no-any-return]
 
-    def read(self, inputs: Tensor, clip_of_frame: Int64[Tensor, "batch frames"]) -> Float[Tensor, "batch frames width"]:
-        """Return what the heads read."""
-        return self.mixture(self.layers(inputs, clip_of_frame))  # type: ignore[no-any-return]
+    def read(self, inputs: Tensor, clip_of_frame: Int64[Tensor, "batch frames"]) -> Float[Tensor, "batch frames read"]:
+        """Return what the heads read of every frame; its mean over a clip goes to `represent` or to `head`."""
+        return self.head.before(self.mixture(self.layers(inputs, clip_of_frame)))
+
+    def represent(self, means: Float[Tensor, "clips read"]) -> Float[Tensor, "clips width"]:
+        """Return what the emotion head's last layer reads of clips, given the mean of `read` over each clip's frames.
+
+        This is what the domain adversary acts on, and what a fresh probe for the domain reads.
+        """
+        return self.head.represent(means)
 
     def forward(
         self, inputs: Tensor, clip_of_frame: Int64[Tensor, "batch frames"]
@@ -59,5 +66,13 @@ class Network(nn.Module):
 def build_network(recipe: Recipe) -> Network:
     """Build the network of a recipe; what is new in it draws from torch's generator."""
     encoder = load_encoder(recipe.encoder)
-    depth = encoder.depth if recipe.encoder.layers == "mixture" else 1
-    return Network(encoder, mixed_layers=depth, dropout=recipe.heads.dropout)
+    heads = recipe.heads
+    head = FrameHead(
+        encoder.width,
+        len(outputs(recipe)),
+        heads.dropout,
+        projection=heads.projection,
+        hidden=heads.hidden,
+        per_clip=recipe.objective.level == "clip",
+    )
+    return Network(encoder, head, mixed_layers=encoder.depth if recipe.encoder.layers == "mixture" else 1)

@@ -1,13 +1,16 @@
 """The network and its losses behind one `forward`, so that the loop wraps a single module for every stage."""
 
 from dataclasses import dataclass
+from typing import Literal
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from valenza.features.batch import Batch
 from valenza.model.heads import clip_means
 from valenza.model.network import Network
+from valenza.objectives.adversarial import DomainAdversary, clip_sizes
+from valenza.objectives.regression import rating_error
 from valenza.objectives.soft_labels import smooth, soft_cross_entropy
 from valenza.recipe import Objective
 
@@ -19,15 +22,24 @@ class Losses:
     total: Float[Tensor, ""]
     """Weighted sum over what counts in this pass, to be divided by the step's global count."""
     named: dict[str, Float[Tensor, ""]]
-    """The unweighted sum of each loss."""
+    """The unweighted sum of each loss, and of what else is worth following."""
 
 
 class UtteranceTask(nn.Module):
-    """Soft cross-entropy on every frame, or on the mean logits of every clip."""
+    """One loss for every frame, or for the mean of every clip, and the domain adversary beside it."""
 
-    def __init__(self, network: Network, objective: Objective) -> None:
+    def __init__(
+        self,
+        network: Network,
+        objective: Objective,
+        *,
+        loss: Literal["soft_labels", "regression"] = "soft_labels",
+        adversary: DomainAdversary | None = None,
+    ) -> None:
         super().__init__()
-        self.network, self.objective = network, objective
+        self.network, self.objective, self.loss, self.adversary = network, objective, loss, adversary
+        self.progress = 0.0
+        """Share of the steps that are done; the loop sets it."""
 
     def count(self, batch: Batch) -> int:
         """Return how many frames (or clips) of a pass the loss is summed over."""
@@ -38,14 +50,35 @@ class UtteranceTask(nn.Module):
 
     def forward(self, batch: Batch) -> Losses:
         """Return the sums of the losses over this pass."""
-        frames = self.network(batch.inputs, batch.clip_of_frame).float()
-        target = smooth(batch.targets, batch.known, self.objective.label_smoothing)
+        clips, head, frame = len(batch.rows), self.network.head, batch.clip_of_frame
+        read = self.network.read(batch.inputs, frame).float()
+        of_clip = batch.counts.float()
         if self.objective.level == "clip":
-            logits = clip_means(frames, batch.clip_of_frame, len(batch.rows))
-            each = soft_cross_entropy(logits, target, batch.known) * batch.counts
+            representation = head.represent(clip_means(read, frame, clips))
+            logits = head.classify(representation)
+            total = (self._errors(logits, batch.targets, batch.known) * batch.counts).sum()
         else:
-            own = batch.clip_of_frame >= 0
-            clip = batch.clip_of_frame[own]
-            each = soft_cross_entropy(frames[own], target[clip], batch.known[clip]) * batch.counts[clip]
-        total = each.sum()
-        return Losses(self.objective.soft_labels * total, {"soft_labels": total.detach()})
+            own = frame >= 0
+            clip = frame[own]
+            logits = head.classify(read)[own]
+            total = (self._errors(logits, batch.targets[clip], batch.known[clip]) * batch.counts[clip]).sum()
+        named: dict[str, Tensor] = {self.loss: total.detach()}
+        weighted = (self.objective.soft_labels if self.loss == "soft_labels" else 1.0) * total
+        if self.adversary is None:
+            return Losses(weighted, named)
+        if self.objective.level == "frame":  # as if each of its frames carried the clip's domain loss
+            representation = head.represent(clip_means(read, frame, clips))
+            of_clip = of_clip * clip_sizes(frame, clips)
+        domain = self.adversary(representation, batch.rows, self.progress)
+        named |= {"domain": (domain.cross_entropy * of_clip).sum(), "domain_accuracy": (domain.right * of_clip).sum()}
+        return Losses(weighted + (domain.added * of_clip).sum(), named)
+
+    def _errors(
+        self,
+        logits: Float[Tensor, "rows classes"],
+        target: Float[Tensor, "rows classes"],
+        known: Bool[Tensor, "rows classes"],
+    ) -> Float[Tensor, " rows"]:
+        if self.loss == "regression":
+            return rating_error(logits, target, known)
+        return soft_cross_entropy(logits, smooth(target, known, self.objective.label_smoothing), known)

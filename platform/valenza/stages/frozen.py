@@ -12,8 +12,9 @@ from accelerate import Accelerator
 from jaxtyping import Bool, Float, Float32
 from torch.utils.data import Dataset
 
-from valenza.features.augment import Augmentation, alter
+from valenza.features.augment import Augmentation, alter, fingerprint, version_key
 from valenza.features.batch import Batch, hear, join
+from valenza.features.specaugment import mask
 from valenza.mixture.stream import Window
 from valenza.model.encoders import SpeechEncoder
 from valenza.recipe import Augment, Recipe
@@ -29,12 +30,12 @@ def may_hear_once(recipe: Recipe, encoder: SpeechEncoder, clips: int) -> bool:
     """Return whether training on each clip's layer means is the same as training on its frames.
 
     It is when nothing in the encoder is trained, clips do not hear each other, and the loss sees a clip's mean:
-    scaling, mixture and head are linear, so they may be applied after the mean.
+    scaling and mixture are linear, so they may be applied after the mean, and all else acts on it anyway.
     """
     frozen = not any(p.requires_grad for p in encoder.parameters())
-    linear = recipe.objective.level == "clip" and recipe.heads.dropout == 0
-    size = clips * recipe.augment.versions * encoder.depth * encoder.width * 4
-    return frozen and linear and encoder.hearing.alone and size <= _LARGEST
+    on_means = recipe.objective.level == "clip"
+    size = clips * (recipe.augment.versions or 1) * encoder.depth * encoder.width * 4
+    return frozen and on_means and encoder.hearing.alone and size <= _LARGEST
 
 
 @dataclass
@@ -74,7 +75,10 @@ class Listener:
         for i, row in enumerate(track(rows, label, len(rows))):
             clip = alter(reader.audio(row), ids[row], number, self.augment)
             waveform, clip_of_frame = (t[None].to(device) for t in join([clip]))
-            layers = self.encoder(hear(waveform, clip_of_frame, self.encoder.hearing), clip_of_frame)
+            heard = hear(waveform, clip_of_frame, self.encoder.hearing)
+            if self.augment.spectrogram:
+                heard = mask(heard, clip_of_frame, [version_key(ids[row], number)], self.augment.spectrogram)
+            layers = self.encoder(heard, clip_of_frame)
             means[i] = torch.stack([layer.float().mean(dim=1)[0] for layer in layers]).cpu().numpy()
         return means
 
@@ -84,7 +88,7 @@ class Listener:
         for row in rows:
             digest.update(f"{ids[row]} {reader.checksum(row)}\n".encode())
         if number:
-            digest.update(f"{number} {self.augment.gain_db}".encode())
+            digest.update(f"{number} {fingerprint(self.augment)}".encode())
         root = Path(os.environ.get("VALENZA_CACHE", Path.home() / ".cache" / "valenza"))
         return root / "heard" / f"{digest.hexdigest()[:32]}.npy"
 
@@ -110,9 +114,10 @@ def hear_once(
 ) -> Float32[np.ndarray, "versions clips layers width"]:
     """Return the layer means of every version of all clips; the processes share the hearing, corpus by corpus."""
     rank, ranks, encoder = accelerator.process_index, accelerator.num_processes, listener.encoder
-    heard = np.zeros((listener.augment.versions, len(ids), encoder.depth, encoder.width), dtype=np.float32)
+    versions = listener.augment.versions or 1
+    heard = np.zeros((versions, len(ids), encoder.depth, encoder.width), dtype=np.float32)
     for corpus, rows in corpora.items():
-        for number in range(listener.augment.versions):
+        for number in range(versions):
             file = listener.file(reader, ids, rows, number)
             kept = add_up(accelerator, [float(file.exists())])[0] == ranks
             if kept:

@@ -7,18 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from valenza.corpora.card import Card
 from valenza.errors import DataError, UsageError
 from valenza.features.batch import FRAME
 from valenza.features.spectrogram import SAMPLE_RATE
 from valenza.labels.harmonise import Scores, scores
+from valenza.labels.native import native_ratings, outputs
+from valenza.labels.smoothing import smooth
 from valenza.labels.taxonomy import EMOTIONS
+from valenza.mixture.fewshot import few_shot
 from valenza.mixture.stream import WindowStream
 from valenza.mixture.weights import split
 from valenza.recipe import Recipe
 from valenza.shards.index import CARD, DESCRIPTION, read_cards, read_index
+from valenza.training.growth import windows_in_all
 
 PRIOR = "prior.json"
 
@@ -30,6 +34,11 @@ class Prepared:
     index: pa.Table
     cards: dict[str, Card]
     scores: Scores
+    """Over the emotions, whatever is trained."""
+    targets: Float64[np.ndarray, "clips outputs"]
+    """What the losses want of each clip: its emotions, smoothed as the recipe says and then normalised, or the native
+    ratings of an adapted run."""
+    known: Bool[np.ndarray, "clips outputs"]
     parts: dict[str, Int64[np.ndarray, " rows"]]
     """`train`, `validation`, `test` → clip numbers."""
     digest: str
@@ -62,12 +71,19 @@ def prepare(recipe: Recipe) -> Prepared:
     index = read_index(recipe.data.shards, names)
     cards = read_cards(recipe.data.shards, names)
     meaning = scores(index, cards)
-    parts = split(index, meaning.used, validation=recipe.data.validation, seed=recipe.seed)
+    targets, known, used = _wanted(recipe, index, cards, meaning)
+    few = None if recipe.adapt is None else recipe.adapt.per_class
+    parts = split(index, used, validation=0.0 if few else recipe.data.validation, seed=recipe.seed)
+    if few:
+        parts = few_shot(index, parts, targets, per_class=few, seed=recipe.seed)
+    if _of_emotions(recipe):
+        trained = np.isin(np.arange(index.num_rows), parts["train"])
+        targets = smooth(meaning, index["corpus"].to_pylist(), recipe.data.smoothing, within=trained).targets
     digest = hashlib.sha256()
     for name in names:
         for file in (DESCRIPTION, CARD):
             digest.update((recipe.data.shards / name / file).read_bytes())
-    prepared = Prepared(index, cards, meaning, parts, digest.hexdigest())
+    prepared = Prepared(index, cards, meaning, targets, known, parts, digest.hexdigest())
     if empty := [corpus for corpus, rows in prepared.rows_of("train").items() if not len(rows)]:
         raise DataError(
             f"no clip of {', '.join(empty)} can be trained on: their labels mean nothing or their splits hold them back"
@@ -76,6 +92,24 @@ def prepare(recipe: Recipe) -> Prepared:
     if longest > recipe.data.window_seconds + 1e-9:
         raise DataError(f"a clip of {longest:.2f} s does not fit into windows of {recipe.data.window_seconds:g} s")
     return prepared
+
+
+def _of_emotions(recipe: Recipe) -> bool:
+    return recipe.adapt is None or recipe.adapt.outputs == "emotions"
+
+
+def _wanted(
+    recipe: Recipe, index: pa.Table, cards: dict[str, Card], meaning: Scores
+) -> tuple[Float64[np.ndarray, "clips outputs"], Bool[np.ndarray, "clips outputs"], Bool[np.ndarray, " clips"]]:
+    """Return targets, which of them are known, and which clips have any."""
+    if recipe.adapt is None or recipe.adapt.outputs == "emotions":
+        return meaning.targets, meaning.known, meaning.used
+    ratings = native_ratings(index, cards, recipe.adapt.outputs)
+    values, used = ratings.values, ratings.rated
+    if recipe.adapt.loss == "soft_labels":
+        total = values.sum(axis=1, keepdims=True)
+        values, used = np.divide(values, total, out=np.zeros_like(values), where=total > 0), used & (total[:, 0] > 0)
+    return values, np.ones(values.shape, dtype=bool), used
 
 
 def training_stream(recipe: Recipe, prepared: Prepared) -> WindowStream:
@@ -99,7 +133,12 @@ def clip_weights(recipe: Recipe, prepared: Prepared) -> Float64[np.ndarray, " cl
 
 
 def write_prior(recipe: Recipe, prepared: Prepared, run: Path) -> None:
-    """Keep the prior of the training targets in the run folder, so that a model predicts without its shards."""
+    """Keep the prior of the training targets in the run folder, so that a model predicts without its shards.
+
+    Native classes of an adapted run have none: what is rated one by one is not adjusted.
+    """
+    if not _of_emotions(recipe):
+        return
     mass = clip_weights(recipe, prepared) @ prepared.scores.targets
     shares = dict(zip(EMOTIONS, (mass / mass.sum()).tolist(), strict=True))
     (run / PRIOR).write_text(json.dumps(shares, indent=1), encoding="utf-8")
@@ -121,13 +160,13 @@ def summary(recipe: Recipe, prepared: Prepared) -> dict[str, object]:
     seconds = prepared.durations
     filled = [float(seconds[list(w)].sum()) / recipe.data.window_seconds for w in windows]
     weights = clip_weights(recipe, prepared)
-    mixture = weights @ prepared.scores.targets
+    mixture = weights @ prepared.targets
     return {
         "clips": {part: len(rows) for part, rows in prepared.parts.items()},
         "hours_per_epoch": float(weights @ seconds) / 3600,
         "windows_per_epoch": len(windows),
         "mean_fill": float(np.mean(filled)),
-        "steps_per_epoch": len(windows) / recipe.training.windows_per_step,
-        "epochs": recipe.training.steps * recipe.training.windows_per_step / len(windows),
-        "label_mixture": dict(zip(EMOTIONS, (mixture / mixture.sum()).round(4).tolist(), strict=True)),
+        "steps_per_epoch": len(windows) * recipe.training.steps / windows_in_all(recipe.training),
+        "epochs": windows_in_all(recipe.training) / len(windows),
+        "label_mixture": dict(zip(outputs(recipe), (mixture / mixture.sum()).round(4).tolist(), strict=True)),
     }

@@ -26,19 +26,23 @@ def train_run(recipe: Recipe, run: Path, *, resume: str, workers: int, precision
     accelerator = start(precision)
     held = _enter(run, recipe, environment(accelerator), fresh=source is None) if accelerator.is_main_process else None
     accelerator.wait_for_everyone()
-    from valenza.stages import utterance
+    from valenza.stages import adapt, utterance
 
+    stage = {"utterance": utterance.train, "adapt": adapt.train}[recipe.stage]
     try:
-        last = utterance.train(recipe, run, accelerator, resume_from=source, workers=workers)
+        last = stage(recipe, run, accelerator, resume_from=source, workers=workers)
     except RuntimeError as error:
         if accelerator.num_processes == 1 or not lost_peer(error):
             raise
         raise PeerError(
             f"another process is gone; the same command resumes the run ({str(error).splitlines()[0]})"
         ) from None
-    if held is not None:
-        _write_recipe(run, recipe)  # what no step depends on may have changed since the run began
-        held.close()
+    else:
+        if held is not None:
+            _write_recipe(run, recipe)  # what no step depends on may have changed since the run began
+    finally:
+        if held is not None:
+            held.close()
     accelerator.end_training()
     return last
 
@@ -84,10 +88,16 @@ def _enter(run: Path, recipe: Recipe, machine: dict[str, Any], *, fresh: bool) -
     return held
 
 
-def _write_recipe(run: Path, recipe: Recipe) -> None:
-    """Write the resolved recipe; local folders by their whole path, so that the run can be used from anywhere."""
+def recipe_text(recipe: Recipe) -> str:
+    """Return a resolved recipe as YAML; local folders by their whole path, so that it can be used from anywhere."""
     values = recipe.model_dump(mode="json", exclude_none=True)
     values["data"]["shards"] = str(recipe.data.shards.resolve())
     if recipe.encoder.name is not None and Path(recipe.encoder.name).expanduser().is_dir():
         values["encoder"]["name"] = str(Path(recipe.encoder.name).expanduser().resolve())
-    (run / RECIPE).write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    if recipe.adapt is not None:
+        values["adapt"]["from"] = str(recipe.adapt.source.resolve())
+    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
+def _write_recipe(run: Path, recipe: Recipe) -> None:
+    (run / RECIPE).write_text(recipe_text(recipe), encoding="utf-8")

@@ -1,5 +1,6 @@
 """Stage `utterance`: every clip has one soft label, and windows of clips teach it to every frame."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,15 +8,19 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from jaxtyping import Float
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from valenza.features.augment import Augmentation
 from valenza.features.batch import Batch, WindowDataset, load
-from valenza.labels.taxonomy import EMOTIONS
+from valenza.features.on_device import training_windows
+from valenza.mixture.domains import domains
 from valenza.mixture.plan import plan_windows
 from valenza.mixture.stream import Position, Window, share
 from valenza.model.heads import clip_means
 from valenza.model.network import build_network
+from valenza.objectives.adversarial import DomainAdversary
 from valenza.objectives.task import UtteranceTask
 from valenza.recipe import Recipe
 from valenza.shards.read import Reader
@@ -31,40 +36,73 @@ CALIBRATION = 32
 
 def train(recipe: Recipe, run: Path, accelerator: Accelerator, *, resume_from: Path | None, workers: int) -> Path:
     """Train the network of a recipe; returns its last checkpoint."""
-    record = Record(
-        run, writes=accelerator.is_main_process, tracker=recipe.training.tracker, recipe=recipe.model_dump(mode="json")
-    )
-    prepared = prepare(recipe)
-    mark = fingerprint(recipe, prepared.digest, accelerator.num_processes)
-    agree(accelerator, mark)
-    if accelerator.is_main_process:
-        write_prior(recipe, prepared, run)
-    reseed(recipe.seed)
-    task = UtteranceTask(build_network(recipe), recipe.objective)
-    task.to(accelerator.device)
-    data = _datasets(recipe, prepared, task, accelerator)
-    stream = training_stream(recipe, prepared)
-    if resume_from is None:
-        record.tell(f"measuring the layers on {CALIBRATION} windows")
-        windows, _ = stream.take(Position(), CALIBRATION)
-        passes = share(windows, rank=0, ranks=1, per_pass=recipe.training.windows_per_pass)
-        # Every process measures the same windows, so that all begin with the same weights.
-        task.network.calibrate(b.to(accelerator.device) for b in load(data.frames, passes, workers=0))
-    validation = Validation(recipe, prepared, data.plain, task, accelerator, workers)
-    loop = Loop(
-        accelerator=accelerator,
-        task=task,
-        stream=stream,
-        dataset=data.training,
-        settings=recipe.training,
-        seed=recipe.seed,
-        run=run,
-        record=record,
-        fingerprint=mark,
-        validate=validation.run,
-        workers=workers,
-    )
-    return loop.train(resume_from)
+    course = Course.begin(recipe, run, accelerator, workers)
+    network = build_network(recipe)
+    task = UtteranceTask(network, recipe.objective, adversary=adversary(recipe, course.prepared, network.head.width))
+    return course.teach(task, validate, resume_from=resume_from, scales=True)
+
+
+def adversary(recipe: Recipe, prepared: Prepared, width: int) -> DomainAdversary | None:
+    """Return the domain adversary that a recipe asks for."""
+    settings = recipe.objective.domain
+    if settings.mode == "none":
+        return None
+    found = domains(prepared.index, prepared.parts["train"], settings.of)
+    return DomainAdversary(settings, torch.from_numpy(found.of_row), width)
+
+
+@dataclass
+class Course:
+    """What a stage that teaches windows of clips needs beside its task."""
+
+    recipe: Recipe
+    run: Path
+    accelerator: Accelerator
+    workers: int
+    record: Record
+    prepared: Prepared
+    mark: dict[str, str]
+
+    @classmethod
+    def begin(cls, recipe: Recipe, run: Path, accelerator: Accelerator, workers: int) -> "Course":
+        """Read the corpora, see that all processes read the same, and seed torch for the network to be built."""
+        writes, values = accelerator.is_main_process, recipe.model_dump(mode="json")
+        record = Record(run, writes=writes, tracker=recipe.training.tracker, recipe=values)
+        prepared = prepare(recipe)
+        mark = fingerprint(recipe, prepared.digest, accelerator.num_processes)
+        agree(accelerator, mark)
+        if accelerator.is_main_process:
+            write_prior(recipe, prepared, run)
+        reseed(recipe.seed)
+        return cls(recipe, run, accelerator, workers, record, prepared, mark)
+
+    def teach(self, task: UtteranceTask, validate: "Validate", *, resume_from: Path | None, scales: bool) -> Path:
+        """Train a task to the last step; `scales` says to measure the layers' scales before the first."""
+        recipe, accelerator, prepared = self.recipe, self.accelerator, self.prepared
+        task.to(accelerator.device)
+        data = _datasets(recipe, prepared, task, accelerator)
+        stream = training_stream(recipe, prepared)
+        if resume_from is None and scales:
+            self.record.tell(f"measuring the layers on {CALIBRATION} windows")
+            windows, _ = stream.take(Position(), CALIBRATION)
+            passes = share(windows, rank=0, ranks=1, per_pass=recipe.training.windows_per_pass)
+            # Every process measures the same windows, so that all begin with the same weights.
+            task.network.calibrate(b.to(accelerator.device) for b in load(data.frames, passes, workers=0))
+        heard = Validation(recipe, prepared, data.plain, task, accelerator, self.workers)
+        loop = Loop(
+            accelerator=accelerator,
+            task=task,
+            stream=stream,
+            dataset=data.training,
+            settings=recipe.training,
+            seed=recipe.seed,
+            run=self.run,
+            record=self.record,
+            fingerprint=self.mark,
+            validate=lambda: validate(heard) if len(prepared.parts["validation"]) else {},
+            workers=self.workers,
+        )
+        return loop.train(resume_from)
 
 
 @dataclass(frozen=True)
@@ -81,22 +119,22 @@ class _Datasets:
 def _datasets(recipe: Recipe, prepared: Prepared, task: UtteranceTask, accelerator: Accelerator) -> _Datasets:
     reader = Reader(recipe.data.shards, prepared.index)
     ids = prepared.index["id"].to_pylist()
-    targets, known, encoder = prepared.scores.targets, prepared.scores.known, task.network.encoder
-    augment = Augmentation(recipe.augment, ids, recipe.seed) if recipe.augment.versions > 1 else None
+    targets, known, encoder = prepared.targets, prepared.known, task.network.encoder
+    augment = Augmentation(recipe.augment, ids, recipe.seed) if recipe.augment.changes else None
     on_device = accelerator.device.type == "cuda"
     frames = WindowDataset(reader, encoder.hearing, targets, known, on_device=on_device)
-    if may_hear_once(recipe, encoder, len(ids)):
+    if may_hear_once(recipe, encoder, len(ids)) and not recipe.augment.fresh:
         heard = hear_once(Listener(encoder, recipe.augment), reader, ids, prepared.corpora, accelerator)
         return _Datasets(
             HeardDataset(heard, targets, known, augment), HeardDataset(heard, targets, known, None), frames
         )
-    training = WindowDataset(reader, encoder.hearing, targets, known, augment=augment, on_device=on_device)
+    training = training_windows(reader, encoder.hearing, targets, known, augment, on_device=on_device)
     return _Datasets(training, frames, frames)
 
 
 @dataclass
 class Validation:
-    """Scores the held-back speakers of the training corpora, in packed windows as in training."""
+    """The held-back speakers of the training corpora, in packed windows as in training."""
 
     recipe: Recipe
     prepared: Prepared
@@ -105,11 +143,9 @@ class Validation:
     accelerator: Accelerator
     workers: int
 
-    def run(self) -> dict[str, Any]:
-        """Return loss, micro-F1 and UA over all validation clips, on the classes that each corpus knows."""
+    def heard(self) -> Iterator[tuple[Float[Tensor, "clips classes"], Batch]]:
+        """Yield the logits of this process's clips and the batch they come from, of which `counts` tells the real."""
         rows = self.prepared.parts["validation"]
-        if not len(rows):
-            return {}
         planned = plan_windows(
             self.prepared.durations[rows],
             window_seconds=self.recipe.data.window_seconds,
@@ -124,28 +160,44 @@ class Validation:
             per_pass=self.recipe.training.windows_per_pass,
         )
         self.task.eval()
-        loss, clips = 0.0, 0
-        hits, of = np.zeros(len(EMOTIONS)), np.zeros(len(EMOTIONS))
-        with torch.no_grad():
-            for batch in load(self.dataset, passes, workers=self.workers):
-                moved = batch.to(self.accelerator.device)
-                with self.accelerator.autocast():
-                    frames = self.task.network(moved.inputs, moved.clip_of_frame).float()
-                logits = clip_means(frames, moved.clip_of_frame, len(moved.rows)).masked_fill(~moved.known, -torch.inf)
-                counted = moved.counts.cpu().numpy()
-                truth = moved.targets.argmax(dim=1).cpu().numpy()[counted]
-                right = (logits.argmax(dim=1) == moved.targets.argmax(dim=1)).cpu().numpy()[counted]
-                log_p = logits.log_softmax(dim=1).masked_fill(~moved.known, 0.0)
-                loss -= float((moved.targets * log_p).sum(dim=1)[moved.counts].sum())
-                clips += int(counted.sum())
-                hits += np.bincount(truth, weights=right, minlength=len(EMOTIONS))
-                of += np.bincount(truth, minlength=len(EMOTIONS))
-        loss, total, *both = add_up(self.accelerator, [loss, float(clips), *hits.tolist(), *of.tolist()])
-        hits, of = np.array(both[: len(EMOTIONS)]), np.array(both[len(EMOTIONS) :])
-        recall = hits[of > 0] / of[of > 0]
-        return {
-            "loss": loss / total,
-            "micro_f1": float(hits.sum() / total),
-            "ua": float(recall.mean()),
-            "clips": int(total),
-        }
+        network = self.task.network
+        for batch in load(self.dataset, passes, workers=self.workers):
+            moved = batch.to(self.accelerator.device)
+            with torch.no_grad(), self.accelerator.autocast():
+                frames = network.read(moved.inputs, moved.clip_of_frame).float()
+                logits = network.head(clip_means(frames, moved.clip_of_frame, len(moved.rows))).float()
+            yield logits, moved
+
+    def sums(self, values: list[float]) -> list[float]:
+        """Return the sums of these numbers over all processes."""
+        return add_up(self.accelerator, values)
+
+
+Validate = Callable[[Validation], dict[str, Any]]
+"""Scores what a validation has heard."""
+
+
+def validate(validation: Validation) -> dict[str, Any]:
+    """Return loss, micro-F1 and UA over all validation clips, on the classes that each corpus knows."""
+    classes = validation.prepared.targets.shape[1]
+    loss, clips = 0.0, 0
+    hits, of = np.zeros(classes), np.zeros(classes)
+    for raw, batch in validation.heard():
+        logits = raw.masked_fill(~batch.known, -torch.inf)
+        counted = batch.counts.cpu().numpy()
+        truth = batch.targets.argmax(dim=1).cpu().numpy()[counted]
+        right = (logits.argmax(dim=1) == batch.targets.argmax(dim=1)).cpu().numpy()[counted]
+        log_p = logits.log_softmax(dim=1).masked_fill(~batch.known, 0.0)
+        loss -= float((batch.targets * log_p).sum(dim=1)[batch.counts].sum())
+        clips += int(counted.sum())
+        hits += np.bincount(truth, weights=right, minlength=classes)
+        of += np.bincount(truth, minlength=classes)
+    loss, total, *both = validation.sums([loss, float(clips), *hits.tolist(), *of.tolist()])
+    hits, of = np.array(both[:classes]), np.array(both[classes:])
+    recall = hits[of > 0] / of[of > 0]
+    return {
+        "loss": loss / total,
+        "micro_f1": float(hits.sum() / total),
+        "ua": float(recall.mean()),
+        "clips": int(total),
+    }

@@ -22,6 +22,9 @@ from valenza.terminal import say
 COMPLETE = "COMPLETE"
 """Written last: the sha256 of every other file. A folder without it, or that differs from it, is not a checkpoint."""
 
+BESIDE = "training.safetensors"
+"""What only training goes on from; absent where the model's own weights are all."""
+
 
 @dataclass(frozen=True)
 class State:
@@ -33,9 +36,19 @@ class State:
     fingerprint: dict[str, str]
 
 
-def save(folder: Path, weights: dict[str, Tensor], optimizer: dict[str, Any], state: State, *, keep: int) -> Path:
+def save(
+    folder: Path,
+    weights: dict[str, Tensor],
+    optimizer: dict[str, Any],
+    state: State,
+    *,
+    keep: int,
+    beside: dict[str, Tensor] | None = None,
+) -> Path:
     """Write `folder/step-00001000`, verify it, and only then delete the oldest beyond `keep`.
 
+    `weights` are what the model is used with. `beside` is what only training goes on from: the weights themselves where
+    those used are their mean, and what learns beside the network.
     Raises `WriteError` naming the folder and the reason; whatever was there before stays as it was.
     """
     final = folder / f"step-{state.step:08d}"
@@ -45,6 +58,8 @@ def save(folder: Path, weights: dict[str, Tensor], optimizer: dict[str, Any], st
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         save_file({name: value.contiguous() for name, value in weights.items()}, partial / "model.safetensors")
+        if beside:
+            save_file({name: value.contiguous() for name, value in beside.items()}, partial / BESIDE)
         torch.save(optimizer, partial / "optimizer.pt")
         (partial / "state.json").write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
         digests = {file.name: _digest(file) for file in sorted(partial.iterdir())}
@@ -106,6 +121,12 @@ def load_weights(checkpoint: Path) -> dict[str, Tensor]:
     if why := fault(checkpoint):
         raise UsageError(f"{checkpoint}: not a usable checkpoint: {why}")
     return load_file(checkpoint / "model.safetensors")
+
+
+def load_beside(checkpoint: Path) -> dict[str, Tensor]:
+    """Return what a checkpoint holds for training alone; the files must have been verified before."""
+    file = checkpoint / BESIDE
+    return load_file(file) if file.exists() else {}
 
 
 def load_state(checkpoint: Path) -> tuple[State, dict[str, Any]]:

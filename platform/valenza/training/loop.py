@@ -19,15 +19,22 @@ from valenza.features.batch import Batch, load
 from valenza.mixture.stream import Position, Window, WindowStream, share
 from valenza.recipe import Training
 from valenza.training import checkpoint
+from valenza.training.average import WeightAverage
+from valenza.training.growth import windows_at
 from valenza.training.optimizer import build_optimizer, set_rates, trained
 from valenza.training.report import Record
 from valenza.training.runtime import add_up, reseed
+
+_NETWORK = "network."
+"""How the names of the network's weights begin in its task."""
 
 
 class Task(Protocol):
     """A module that returns the summed losses of a pass, and says how much they were summed over."""
 
     network: nn.Module
+    progress: float
+    """Share of the steps that are done, set before each."""
 
     def count(self, batch: Batch) -> int:
         """Return what the losses of a pass are divided by, once added up over the step."""
@@ -60,9 +67,10 @@ class Loop:
         Every step is a function of the weights, the optimizer and (seed, step, windows), so a run that was killed
         and resumed is the run that was left alone. Raises `NonFiniteError` before weights become non-finite.
         """
-        network = self.task.network
-        optimizer = build_optimizer(network, self.settings)  # type: ignore[arg-type]
-        step, position = self._restore(network, optimizer, resume_from) if resume_from else (0, Position())  # type: ignore[arg-type]
+        network: nn.Module = self.task.network  # type: ignore[assignment]
+        optimizer = build_optimizer(self.task, network, self.settings)
+        average = WeightAverage(network, self.settings) if self.settings.average != "none" else None
+        step, position = self._restore(optimizer, average, resume_from) if resume_from else (0, Position())
         self.record.rewind(step)
         wrapped = self.accelerator.prepare(self.task) if trained(self.task.parameters()) else self.task
         optimizer = self.accelerator.prepare(optimizer)
@@ -70,14 +78,17 @@ class Loop:
         batches = load(
             self.dataset, self._passes(step, position), workers=self.workers, pin=self.accelerator.device.type == "cuda"
         )
-        each = ceil(self.settings.windows_per_step / self.accelerator.num_processes)
-        passes = ceil(each / self.settings.windows_per_pass)
         while step < self.settings.steps:
             began = time.perf_counter()
-            _, position = self.stream.take(position, self.settings.windows_per_step)
-            held = [next(batches) for _ in range(passes)]
+            windows = windows_at(step, self.settings)
+            _, position = self.stream.take(position, windows)
+            each = ceil(windows / self.accelerator.num_processes)
+            held = [next(batches) for _ in range(ceil(each / self.settings.windows_per_pass))]
             waited = time.perf_counter() - began
+            self.task.progress = step / self.settings.steps  # type: ignore[assignment]
             values = self._step(wrapped, optimizer, held, step)
+            if average is not None:
+                average.update(step)
             step += 1
             values |= {
                 "windows": position.window,
@@ -92,20 +103,21 @@ class Loop:
                     f"step {step}/{self.settings.steps}  loss {values['loss']:.4f}  {values['seconds']:.2f} s"
                 )
             if done or step % self.settings.validate_every == 0:
-                scores = self.validate()
+                with average.used() if average is not None else nullcontext():
+                    scores = self.validate()
                 if scores:
                     self.record.add(step, {"validation": scores})
                     self.record.tell(f"step {step}  validation {_spoken(scores)}")
             if done or step % self.settings.checkpoint_every == 0:
-                last = self._save(network, optimizer, step, position)  # type: ignore[arg-type]
+                last = self._save(optimizer, average, step, position)
         if last is None:
             raise UsageError(f"{self.run}: there is nothing to train")
         return last
 
     def _passes(self, step: int, position: Position) -> Iterator[list[Window]]:
         """Yield the passes of this process from a step on."""
-        for _ in range(step, self.settings.steps):
-            windows, position = self.stream.take(position, self.settings.windows_per_step)
+        for number in range(step, self.settings.steps):
+            windows, position = self.stream.take(position, windows_at(number, self.settings))
             yield from share(
                 windows,
                 rank=self.accelerator.process_index,
@@ -147,22 +159,32 @@ class Loop:
         optimizer.zero_grad()
         return {**means, "lr": rate, "gradient_norm": norm}
 
-    def _save(self, network: nn.Module, optimizer: torch.optim.Optimizer, step: int, position: Position) -> Path:
+    def _save(
+        self, optimizer: torch.optim.Optimizer, average: WeightAverage | None, step: int, position: Position
+    ) -> Path:
         state = checkpoint.State(step, position, self.fingerprint)
         folder = self.run / "checkpoints"
         if self.accelerator.is_main_process:
-            checkpoint.save(
-                folder, network.state_dict(), optimizer.state_dict(), state, keep=self.settings.keep_checkpoints
-            )
+            whole = self.task.state_dict()
+            used = {n.removeprefix(_NETWORK): v for n, v in whole.items() if n.startswith(_NETWORK)}
+            beside = {n: v for n, v in whole.items() if average is not None or not n.startswith(_NETWORK)}
+            weights = used if average is None else average.weights()
+            keep = self.settings.keep_checkpoints
+            checkpoint.save(folder, weights, optimizer.state_dict(), state, keep=keep, beside=beside)
         self.accelerator.wait_for_everyone()
         return folder / f"step-{step:08d}"
 
-    def _restore(self, network: nn.Module, optimizer: torch.optim.Optimizer, source: Path) -> tuple[int, Position]:
+    def _restore(
+        self, optimizer: torch.optim.Optimizer, average: WeightAverage | None, source: Path
+    ) -> tuple[int, Position]:
         state, held = checkpoint.load_state(source)
         for name, value in self.fingerprint.items():
             if name != "processes" and state.fingerprint.get(name) != value:
                 raise UsageError(f"{source} belongs to another {name}; use another --out, or --resume never")
-        network.load_state_dict(checkpoint.load_weights(source))
+        weights = checkpoint.load_weights(source)
+        self.task.load_state_dict({_NETWORK + n: v for n, v in weights.items()} | checkpoint.load_beside(source))
+        if average is not None:
+            average.load(weights)
         optimizer.load_state_dict(held)
         self.record.tell(f"resuming after step {state.step} from {source}")
         return state.step, state.position

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
 
+from valenza.model.encoders import SpeechEncoder
 from valenza.recipe import Training
 
 _START = 1 / 25
@@ -13,18 +15,37 @@ _START = 1 / 25
 _END = _START / 1e4
 
 
-def build_optimizer(network: nn.Module, settings: Training) -> torch.optim.AdamW:
-    """Return AdamW over what is trained: encoder and new parts apart; no decay on biases, scales and mixtures."""
+def build_optimizer(task: nn.Module, network: nn.Module, settings: Training) -> torch.optim.AdamW:
+    """Return AdamW over what is trained: encoder and new parts apart; no decay on biases, scales and mixtures.
+
+    `task` holds the network and whatever else learns beside it. With `layer_decay` each part of `network.encoder` has
+    its own rate (`depths`).
+    """
+    new = settings.peak_lr if settings.head_lr is None else settings.head_lr
+    encoder: Any = network.encoder
+    inside = {id(p) for p in encoder.parameters()}
+    below = depths(encoder) if settings.layer_decay < 1 else {}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        peak = settings.peak_lr if name.startswith("encoder.") or settings.head_lr is None else settings.head_lr
+    for parameter in trained(task.parameters()):
+        depth = below.get(id(parameter), 0)
+        peak = settings.peak_lr * settings.layer_decay**depth if id(parameter) in inside else new
         decay = settings.weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((peak, decay), []).append(parameter)
     return torch.optim.AdamW(
         [{"params": p, "lr": peak, "peak": peak, "weight_decay": decay} for (peak, decay), p in groups.items()]
     )
+
+
+def depths(encoder: SpeechEncoder) -> dict[int, int]:
+    """Return by a parameter's `id` how many blocks lie above it: 0 in the last block and in the final norm."""
+    parts = encoder.parts()
+    count = sum(name.startswith("blocks.") for name in parts)
+    found = {id(parameter): count for parameter in encoder.parameters()}  # convolutions and positions: below them all
+    for name, modules in parts.items():
+        if name == "norm" or name.startswith("blocks."):
+            depth = 0 if name == "norm" else count - 1 - int(name.removeprefix("blocks."))
+            found |= {id(parameter): depth for module in modules for parameter in module.parameters()}
+    return found
 
 
 def one_cycle(step: int, steps: int, warmup: float) -> float:

@@ -1,0 +1,1 @@
+"""Every corpus or language held out in turn."""
