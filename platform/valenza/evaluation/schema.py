@@ -165,4 +165,6 @@ class Results(_Part):
     prior: dict[str, float] | None = None
     """Of the training targets."""
     temperature: Temperature | None = None
+    evaluation: dict[str, Any] = {}
+    """The settings that it was scored with."""
     corpora: dict[str, CorpusResult] = Field(min_length=1)

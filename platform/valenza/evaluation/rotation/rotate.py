@@ -117,7 +117,7 @@ def finished(task: Task) -> bool:
         return False
     wanted = load(Recipe, task.file)
     whole = newest.name == f"step-{wanted.training.steps:08d}" == results.checkpoint
-    scored = dict(results)["evaluation"] == wanted.evaluation.model_dump(mode="json")
+    scored = results.evaluation == wanted.evaluation.model_dump(mode="json")
     return trained == wanted and whole and scored and set(results.corpora) == set(wanted.data.zero_shot)
 
 
