@@ -85,12 +85,10 @@ def score_ratings(
     said, wanted = expit(logits) if regression else softmax(logits, axis=1), prepared.targets[rows]
     taken = prepared.index.take(rows)
     speakers = np.array(taken["speaker"].to_pylist())
-    own = [int(row) for row in np.flatnonzero(np.array(prepared.index["corpus"].to_pylist()) == corpus)]
     return {
         "zero_shot": False,
         "title": prepared.cards[corpus].title,
         "languages": sorted(set(taken["language"].to_pylist())),
-        "left_out": len(own) - len(rows),
         "speakers": len(set(speakers.tolist())),
         **_highest(said, wanted, classes),
         "ratings": {"clips": len(rows), **correlations(said, wanted, speakers, classes, seed=recipe.seed)},
@@ -138,6 +136,7 @@ def _highest(
     counts = confusion(labels[own], said[own].argmax(axis=1), range(len(classes)))
     return {
         "clips": int(own.sum()),
+        "left_out": int((~own).sum()),
         "classes": list(classes),
         "metrics": {**{name: float(metric(counts)) for name, metric in METRICS.items()}, "ece": None},
         "per_class_f1": dict(zip(classes, per_class_f1(counts).tolist(), strict=True)),
