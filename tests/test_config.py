@@ -182,7 +182,12 @@ def test_overrides_come_after_the_file_and_are_named_in_mistakes(write: Any) -> 
     recipe = load(
         Recipe,
         path,
-        ["training.peak_lr=1e-4", "data.train={b: .5, no: 2}", "augment={versions: 3, gain: 0.5}", "encoder.freeze=[all]"],
+        [
+            "training.peak_lr=1e-4",
+            "data.train={b: .5, no: 2}",
+            "augment={versions: 3, gain: 0.5}",
+            "encoder.freeze=[all]",
+        ],
     )
     assert recipe.training.peak_lr == 1e-4
     assert recipe.data.train == {"b": 0.5, "no": 2}

@@ -121,6 +121,11 @@ class Domain(Settings):
     weight: NonNegativeFloat = 0.01
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the steps over which the weight grows from 0, by Ganin's schedule."""
+    penalty: NonNegativeFloat = 0.0
+    """Times the squared gradient of the domain logits by what is read, added to the loss. Without it the two play a
+    game that need not converge (Mescheder et al. 2018, R1): features overshoot and a fresh probe finds more, not less."""
+    rate: PositiveFloat = 1.0
+    """Learning rate of the domain head, as a multiple of the other heads'; an adversary that lags is easily fooled."""
     of: Annotated[tuple[Literal["corpus", "speaker", "language"], ...], Field(min_length=1)] = (
         "corpus",
         "speaker",

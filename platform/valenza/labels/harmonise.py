@@ -22,7 +22,7 @@ class Scores:
     values: Float64[np.ndarray, "clips classes"]
     """Weights of the targets, not normalised: the mass that is missing from 1 says how weak the emotion was."""
     known: Bool[np.ndarray, "clips classes"]
-    """Which targets the clip's annotators could choose at all."""
+    """Which targets the clip's annotators could choose at all, in the copy of the corpus that is here."""
     used: Bool[np.ndarray, " clips"]
     """Which clips say anything, if only that no emotion was heard; the others have labels that mean nothing here."""
 
@@ -66,7 +66,7 @@ def scores(index: pa.Table, cards: Mapping[str, Card]) -> Scores:
     share = np.divide(said.amount, whole, out=np.zeros_like(said.amount), where=whole > 0)
     summed = [np.bincount(said.clip, share * column, minlength=clips) for column in meaning.T]
     values = np.minimum(np.stack(summed, axis=1), 1.0) * _strength(index["intensity"], present, corpus)[:, None]
-    known = maps.known[corpus]
+    known = maps.known(of, said)[corpus]
     says = np.bincount(said.clip, meaning.any(axis=1), minlength=clips) > 0
     return Scores(values, known, says & ((values > 0).any(axis=1) | known[:, NEUTRAL]))
 
@@ -100,9 +100,24 @@ class _Maps:
         for i, j in np.argwhere(self.listed):
             for target, weight in weights(cards[i].labels[natives[j]]).items():
                 self.meaning[i, j, POSITION[target]] = weight
-        self.known = np.array([[e in card.classes for e in EMOTIONS] for card in cards], dtype=bool)
-        self.known = self.known.reshape(len(cards), len(EMOTIONS))
+        self.cards = cards
         self.highest = np.array([np.inf if card.ratings is None else card.ratings for card in cards])
+
+    def known(self, of: Int64[np.ndarray, " entries"], said: _Said) -> Bool[np.ndarray, "corpora classes"]:
+        """Return what each corpus knows: its manifest's `known`, or what the labels reach that any of its clips has.
+
+        A copy without a corpus's fearful clips must not teach that none of its voices is afraid.
+        """
+        occurs = np.zeros(self.listed.shape, dtype=bool)
+        occurs[of, said.native] = True
+        reached = np.asarray((self.meaning * occurs[:, :, None] > 0).any(axis=1))
+        for corpus, card in enumerate(self.cards):
+            allowed = np.array([e in card.classes for e in EMOTIONS], dtype=bool)
+            if card.known is not None:
+                reached[corpus] = allowed
+            elif card.ratings is not None or 0.0 in card.intensities.values():
+                reached[corpus, NEUTRAL] = allowed[NEUTRAL]  # is what no mark at all says
+        return reached
 
 
 def _said(index: pa.Table, rated: Bool[np.ndarray, " clips"]) -> _Said:

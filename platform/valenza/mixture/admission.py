@@ -7,6 +7,9 @@ from typing import Any
 from valenza.config import Problem, suggestion
 from valenza.corpora.card import Card, read_card
 
+_UNTOLD = {"und", "mul"}
+"""Tags of what nobody determined, and of several languages that nobody named."""
+
 
 def problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield what a recipe's corpora get wrong that only the shards can tell; nothing while there are no shards."""
@@ -36,7 +39,11 @@ def problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
             yield loc, f"nobody labelled {corpus}, so there is nothing to learn from it or to score on it"
     if data.get("claim", "cross_lingual") != "cross_lingual":
         return
-    trained = {language for c in train if c in cards for language in spoken(cards[c])}
+    for loc, corpus in named if zero_shot else ():
+        if corpus in cards and spoken(cards[corpus]) & _UNTOLD:
+            told = "no language can be called unheard beside it; `claim: cross_corpus` is the weaker claim"
+            yield loc, f"nobody says which language some of {corpus} is in, so {told}"
+    trained = {language for c in train if c in cards for language in spoken(cards[c])} - _UNTOLD
     for i, corpus in enumerate(zero_shot):
         if isinstance(corpus, str) and corpus in cards and (shared := spoken(cards[corpus]) & trained):
             told = "; `claim: cross_corpus` is the weaker claim that such a score can carry"

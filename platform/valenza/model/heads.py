@@ -35,8 +35,8 @@ class LayerMixture(nn.Module):
         return mixed - (factor * self.mean).sum(dim=0)
 
     @torch.no_grad()
-    def calibrate(self, heard: Iterable[Sequence[Float[Tensor, "frames width"]]]) -> None:
-        """Measure the scales: `heard` yields, pass by pass, the spoken frames of every layer that is mixed."""
+    def calibrate(self, heard: Iterable[Sequence[Float[Tensor, "rows width"]]]) -> None:
+        """Measure the scales: `heard` yields, pass by pass, the spoken frames (or the clips' means) of every layer."""
         count = 0
         sums = torch.zeros(2, *self.mean.shape, dtype=torch.float64)
         for layers in heard:

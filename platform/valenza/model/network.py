@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from valenza.features.batch import SILENCE, Batch, hear
 from valenza.labels.native import outputs
 from valenza.model.encoders import SpeechEncoder, load_encoder
-from valenza.model.heads import FrameHead, LayerMixture
+from valenza.model.heads import FrameHead, LayerMixture, clip_means
 from valenza.recipe import Recipe
 
 
@@ -51,14 +51,21 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[Batch]) -> None:
-        """Measure the scales of the layers that are read on these batches, with the encoder as it is."""
+        """Measure the scales of the layers that are read on these batches, with the encoder as it is.
+
+        They are those of what the loss sees: of frames, or of clips' means, which vary less and in other directions.
+        """
         self.eval()
         depth = len(self.mixture.scores)
 
         def heard() -> Iterable[list[Tensor]]:
             for batch in batches:
-                spoken = batch.clip_of_frame != SILENCE
-                yield [layer[spoken] for layer in self.layers(batch.inputs, batch.clip_of_frame)[-depth:]]
+                frame = batch.clip_of_frame
+                layers = self.layers(batch.inputs, frame)[-depth:]
+                if self.head.per_clip:
+                    yield [clip_means(layer, frame, len(batch.rows)) for layer in layers]
+                else:
+                    yield [layer[frame != SILENCE] for layer in layers]
 
         self.mixture.calibrate(heard())
 

@@ -54,7 +54,8 @@ class DomainAdversary(nn.Module):
         """Return the losses of clips; `progress` is the share of the steps that are done.
 
         `ascent` adds −weight · CE_domain, for the domain head too, which can win by becoming useless. `reversal` adds
-        CE_domain, by which the head learns, and reverses its gradient, times the weight, into what is read.
+        CE_domain, by which the head learns, and reverses its gradient, times the weight, into what is read. `penalty`
+        keeps the head smooth: of a linear one, the squared gradient by what is read is that of its weights.
         """
         weight = self.settings.weight * grown(progress, self.settings.warmup)
         ascent = self.settings.mode == "ascent"
@@ -62,7 +63,8 @@ class DomainAdversary(nn.Module):
         domain = self.domain_of_row[rows]
         each = nn.functional.cross_entropy(logits, domain, ignore_index=-1, reduction="none")
         right = (logits.argmax(dim=1) == domain).float()
-        return DomainLoss(-weight * each if ascent else each, each.detach(), right)
+        smooth = self.settings.penalty * self.head.linear.weight.float().square().sum()
+        return DomainLoss((-weight * each if ascent else each) + smooth, each.detach(), right)
 
 
 def clip_sizes(clip_of_frame: Int64[Tensor, "batch frames"], clips: int) -> Int64[Tensor, " clips"]:

@@ -87,7 +87,7 @@ class Course:
             windows, _ = stream.take(Position(), CALIBRATION)
             passes = share(windows, rank=0, ranks=1, per_pass=recipe.training.windows_per_pass)
             # Every process measures the same windows, so that all begin with the same weights.
-            task.network.calibrate(b.to(accelerator.device) for b in load(data.frames, passes, workers=0))
+            task.network.calibrate(b.to(accelerator.device) for b in load(data.plain, passes, workers=0))
         heard = Validation(recipe, prepared, data.plain, task, accelerator, self.workers)
         loop = Loop(
             accelerator=accelerator,
@@ -111,9 +111,7 @@ class _Datasets:
 
     training: Dataset[Batch]
     plain: Dataset[Batch]
-    """Without augmentation, for validation."""
-    frames: WindowDataset
-    """Frame by frame, also where training is on what was heard once."""
+    """Without augmentation, for validation and for the scales of the layers."""
 
 
 def _datasets(recipe: Recipe, prepared: Prepared, task: UtteranceTask, accelerator: Accelerator) -> _Datasets:
@@ -122,14 +120,11 @@ def _datasets(recipe: Recipe, prepared: Prepared, task: UtteranceTask, accelerat
     targets, known, encoder = prepared.targets, prepared.known, task.network.encoder
     augment = Augmentation(recipe.augment, ids, recipe.seed) if recipe.augment.changes else None
     on_device = accelerator.device.type == "cuda"
-    frames = WindowDataset(reader, encoder.hearing, targets, known, on_device=on_device)
     if may_hear_once(recipe, encoder, len(ids)) and not recipe.augment.fresh:
         heard = hear_once(Listener(encoder, recipe.augment), reader, ids, prepared.corpora, accelerator)
-        return _Datasets(
-            HeardDataset(heard, targets, known, augment), HeardDataset(heard, targets, known, None), frames
-        )
+        return _Datasets(HeardDataset(heard, targets, known, augment), HeardDataset(heard, targets, known, None))
     training = training_windows(reader, encoder.hearing, targets, known, augment, on_device=on_device)
-    return _Datasets(training, frames, frames)
+    return _Datasets(training, WindowDataset(reader, encoder.hearing, targets, known, on_device=on_device))
 
 
 @dataclass

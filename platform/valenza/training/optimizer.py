@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from valenza.model.encoders import SpeechEncoder
+from valenza.objectives.adversarial import DomainAdversary
 from valenza.recipe import Training
 
 _START = 1 / 25
@@ -16,7 +17,7 @@ _END = _START / 1e4
 
 
 def build_optimizer(task: nn.Module, network: nn.Module, settings: Training) -> torch.optim.AdamW:
-    """Return AdamW over what is trained: encoder and new parts apart; no decay on biases, scales and mixtures.
+    """Return AdamW over what is trained: encoder, new parts and adversary apart; no decay on biases, scales and mixtures.
 
     `task` holds the network and whatever else learns beside it. With `layer_decay` each part of `network.encoder` has
     its own rate (`depths`).
@@ -25,10 +26,17 @@ def build_optimizer(task: nn.Module, network: nn.Module, settings: Training) -> 
     encoder: Any = network.encoder
     inside = {id(p) for p in encoder.parameters()}
     below = depths(encoder) if settings.layer_decay < 1 else {}
+    faster = {
+        id(p): module.settings.rate
+        for module in task.modules()
+        if isinstance(module, DomainAdversary)
+        for p in module.parameters()
+    }
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in trained(task.parameters()):
         depth = below.get(id(parameter), 0)
         peak = settings.peak_lr * settings.layer_decay**depth if id(parameter) in inside else new
+        peak *= faster.get(id(parameter), 1.0)
         decay = settings.weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((peak, decay), []).append(parameter)
     return torch.optim.AdamW(
