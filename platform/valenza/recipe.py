@@ -35,6 +35,8 @@ class Data(Settings):
     window_seconds: Annotated[float, Field(gt=0, le=30)] = 30.0
     fill: Annotated[float, Field(gt=0, le=1)] = 0.8
     """A window is full when this share of it is speech (Osman et al. 2023, Algorithm 1)."""
+    labels: Literal["soft", "hard"] = "soft"
+    """`hard` keeps a clip's highest score alone (or what share it), as a comparison for soft labels."""
     smoothing: Literal["none", "paper", "neutral_only"] = "paper"
     """How the targets of weak clips are drawn towards neutral, corpus by corpus (Osman et al. 2023, §2.2): `paper` by
     the formula as printed, `neutral_only` by what its text asks for. What a clip is scored by is never smoothed."""
@@ -123,7 +125,7 @@ class Domain(Settings):
     """Share of the steps over which the weight grows from 0, by Ganin's schedule."""
     penalty: NonNegativeFloat = 0.0
     """Times the squared gradient of the domain logits by what is read, added to the loss. Without it the two play a
-    game that need not converge (Mescheder et al. 2018, R1): features overshoot and a fresh probe finds more, not less."""
+    game that need not converge (Mescheder et al. 2018, R1), and a fresh probe may find more than before."""
     rate: PositiveFloat = 1.0
     """Learning rate of the domain head, as a multiple of the other heads'; an adversary that lags is easily fooled."""
     of: Annotated[tuple[Literal["corpus", "speaker", "language"], ...], Field(min_length=1)] = (

@@ -22,7 +22,7 @@ from valenza.stages.run import read_recipe
 from valenza.training.growth import windows_at
 
 ROOT = Path(__file__).resolve().parents[2]
-RECIPES = {path.stem: path for path in sorted((ROOT / "recipes").rglob("*.yaml"))}
+RECIPES = {path.stem: path for path in sorted((ROOT / "recipes").glob("*.yaml"))}
 MANIFESTS = find_cards(ROOT / "datasets_manifests")
 LABELS = {corpus: Document(path).values["labels"] for corpus, path in MANIFESTS.items()}
 DEMOS = [demo.id for demo in (*TRAINING, *ZERO_SHOT)]

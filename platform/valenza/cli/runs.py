@@ -155,6 +155,30 @@ def rotate(
 
 
 @app.command()
+def ablate(
+    table: Annotated[Path, typer.Argument(help="A table of variants, such as recipes/ablations/real_small.yaml.")],
+    overrides: Overrides = None,
+    rows: Annotated[str | None, typer.Option(help="The rows to do, with commas; all where absent.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the runs; runs/<table>-ablation where absent.")] = None,
+    into: Annotated[
+        Path | None, typer.Option(help="The Markdown file to write, with JSON beside it; OUT/ablation.md where absent.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs that train side by side.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """What each part of a method is worth: a rotation for every row of a table, in one table with intervals."""
+    from valenza.evaluation.rotation.ablation import ablate as run
+    from valenza.evaluation.rotation.ablation import markdown, write_ablation
+
+    folder = out or Path("runs") / f"{table.stem}-ablation"
+    found = run(table, out=folder, only=split_commas(rows), overrides=overrides or [], jobs=jobs)
+    page = into or folder / "ablation.md"
+    write_ablation(found, page)
+    say(f"wrote {page} and {page.with_suffix('.json')}")
+    answer(as_json, found, lambda: print(markdown(found), end=""))  # noqa: T201
+
+
+@app.command()
 def augment(
     clip: Annotated[Path, typer.Argument(help="A recording of one's own; its first 30 s are used.")],
     recipe: Annotated[

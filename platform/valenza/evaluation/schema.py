@@ -156,6 +156,16 @@ class CorpusResult(Group):
     baselines: dict[str, Baseline] = {}
 
 
+class DomainProbe(_Part):
+    """How well a fresh linear probe tells where clips of the training corpora come from."""
+
+    accuracy: float
+    ua: float
+    majority: float
+    classes: int
+    clips: int
+
+
 class Results(_Part):
     """The whole of results.json."""
 
@@ -167,4 +177,6 @@ class Results(_Part):
     temperature: Temperature | None = None
     evaluation: dict[str, Any] = {}
     """The settings that it was scored with."""
+    domain_probe: dict[str, DomainProbe] = {}
+    """Of corpus, speaker and language, on what the emotion head reads."""
     corpora: dict[str, CorpusResult] = Field(min_length=1)

@@ -79,6 +79,8 @@ def prepare(recipe: Recipe) -> Prepared:
     if _of_emotions(recipe):
         trained = np.isin(np.arange(index.num_rows), parts["train"])
         targets = smooth(meaning, index["corpus"].to_pylist(), recipe.data.smoothing, within=trained).targets
+        if recipe.data.labels == "hard":
+            targets = highest(targets)
     digest = hashlib.sha256()
     for name in names:
         for file in (DESCRIPTION, CARD):
@@ -92,6 +94,12 @@ def prepare(recipe: Recipe) -> Prepared:
     if longest > recipe.data.window_seconds + 1e-9:
         raise DataError(f"a clip of {longest:.2f} s does not fit into windows of {recipe.data.window_seconds:g} s")
     return prepared
+
+
+def highest(targets: Float64[np.ndarray, "clips classes"]) -> Float64[np.ndarray, "clips classes"]:
+    """Return each row's highest score as 1, shared where several are highest; rows of zeros stay."""
+    top = (targets >= targets.max(axis=1, keepdims=True) - 1e-9) & (targets > 0)
+    return np.asarray(top / np.maximum(top.sum(axis=1, keepdims=True), 1))
 
 
 def _of_emotions(recipe: Recipe) -> bool:

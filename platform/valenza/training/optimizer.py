@@ -17,10 +17,10 @@ _END = _START / 1e4
 
 
 def build_optimizer(task: nn.Module, network: nn.Module, settings: Training) -> torch.optim.AdamW:
-    """Return AdamW over what is trained: encoder, new parts and adversary apart; no decay on biases, scales and mixtures.
+    """Return AdamW over what is trained: encoder and new parts apart; no decay on biases, scales and mixtures.
 
-    `task` holds the network and whatever else learns beside it. With `layer_decay` each part of `network.encoder` has
-    its own rate (`depths`).
+    `task` holds the network and what learns beside it, such as a domain head, which has a rate of its own. With
+    `layer_decay` each part of `network.encoder` has one too (`depths`).
     """
     new = settings.peak_lr if settings.head_lr is None else settings.head_lr
     encoder: Any = network.encoder
