@@ -15,7 +15,7 @@ from valenza.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "platform")}
-RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 MANIFESTS = sorted(find_cards(ROOT / "datasets_manifests").values())
 SOURCES = sorted(p for folder in ("platform", "tests") for p in (ROOT / folder).rglob("*.py"))
 

@@ -175,7 +175,8 @@ class Training(Settings):
     windows_per_step: Growing = 16
     """Over all processes and accumulated passes together; [from, to] doubles them at equal distances."""
     windows_per_pass: PositiveInt = 4
-    """The most that one process puts through the network at once; changes memory, not the result."""
+    """The most that one process puts through the network at once; changes memory, not the result,
+    but for what is drawn pass by pass: dropout, and augmentation that is `drawn: batch`."""
     peak_lr: PositiveFloat = 2e-5
     head_lr: PositiveFloat | None = None
     """Peak learning rate of what is new (heads and layer mixture); the encoder's where absent."""
@@ -269,7 +270,8 @@ class Recipe(Settings):
             if adapt.get("outputs", "emotions") == "emotions":
                 values.setdefault("heads", earlier.get("heads", {}))
             level = {"level": earlier.get("objective", {}).get("level", "frame")}
-            values["objective"] = level | dict(raw.get("objective") or {})
+            if isinstance(objective := raw.get("objective", {}), Mapping):
+                values["objective"] = level | dict(objective)
         if adapt.get("freeze") is not None and isinstance(values.get("encoder"), Mapping):
             values["encoder"] = {**values["encoder"], "freeze": adapt["freeze"]}
         return values
@@ -280,6 +282,14 @@ def _source(adapt: Mapping[str, Any]) -> dict[str, Any]:
     file = Path(str(adapt.get("from"))) / "recipe.yaml"
     values = Document(file).values if file.is_file() else {}
     return values if isinstance(values, dict) else {}
+
+
+def _heard(earlier: Mapping[str, Any]) -> set[str]:
+    """Return the corpora that a run was trained on, and those of the run that it was itself adapted from."""
+    data, before = earlier.get("data"), earlier.get("adapt")
+    train = data.get("train") if isinstance(data, Mapping) else None
+    own = set(train) if isinstance(train, Mapping) else set()
+    return own | (_heard(_source(before)) if isinstance(before, Mapping) else set())
 
 
 def _adapting(raw: Mapping[str, Any], adapt: Mapping[str, Any]) -> Iterator[Problem]:
@@ -293,8 +303,7 @@ def _adapting(raw: Mapping[str, Any], adapt: Mapping[str, Any]) -> Iterator[Prob
     earlier = _source(adapt)
     if "encoder" not in raw and "encoder" not in earlier:
         yield ("adapt", "from"), f"{adapt.get('from')} is not a run folder: it has no recipe.yaml"
-    heard = earlier.get("data", {}).get("train", {})
-    train = data.get("train")
+    train, heard = data.get("train"), _heard(earlier)
     for corpus in train if isinstance(train, Mapping) else ():
         if corpus in heard:
             yield ("data", "train", corpus), "the run has learned it already, so that no speaker is left to score it by"

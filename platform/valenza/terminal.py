@@ -14,6 +14,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
+def count(number: int, thing: str) -> str:
+    """Return a number with its noun, which gets an `s` unless it is one."""
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")
+
+
 def track(items: Iterable[T], label: str, total: int) -> Iterator[T]:
     """Yield `items` with a progress bar on a terminal, or a line every ten seconds and at the end elsewhere.
 
@@ -29,15 +34,15 @@ def track(items: Iterable[T], label: str, total: int) -> Iterator[T]:
         yield from rich_track(items, label, total=total, console=Console(stderr=True), transient=True)
         return
     started = spoken = time.monotonic()
-    count = 0
-    for count, item in enumerate(items, 1):
+    done = 0
+    for done, item in enumerate(items, 1):
         yield item
         now = time.monotonic()
         if now - spoken > _QUIET_SECONDS:
             spoken = now
-            say(f"{label}: {count} of {total} ({now - started:.0f} s)")
+            say(f"{label}: {done} of {total} ({now - started:.0f} s)")
     if total:
-        say(f"{label}: {count} of {total}, {time.monotonic() - started:.1f} s")
+        say(f"{label}: {done} of {total}, {time.monotonic() - started:.1f} s")
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -146,7 +146,24 @@ def test_releases_and_empty_folders(healthy: Path, tmp_path_factory: pytest.Temp
     nested = tmp_path_factory.mktemp("nested")
     speak(nested / "a/b/happy/anna_1.wav")
     nothing = check(corpus(expect={}), nested, jobs=1)
-    assert "1 audio files lie elsewhere under it, such as a/b/happy/anna_1.wav" in nothing.errors[0].message
+    assert "1 audio file lies elsewhere under it: a/b/happy/anna_1.wav" in nothing.errors[0].message
+    speak(nested / "a/b/happy/anna_2.wav")
+    nothing = check(corpus(), nested, jobs=1)
+    assert [(p.path, p.field) for p in nothing.errors] == [("", "audio")]  # that 12 clips are missing is no news
+    assert "2 audio files lie elsewhere under it, such as a/b/happy/anna_1.wav" in nothing.errors[0].message
+
+
+def test_labels_that_no_clip_has_are_one_note(healthy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = {"happy": "happiness", "sad": "sadness", "W": "anger", "E": "disgust", "A": "fear"}
+    report = check(corpus(labels=labels), healthy, jobs=1)
+    assert [note.message for note in report.notes] == ["W, E and A are in the manifest, but no clip carries them"]
+    show_report(report)
+    shown = capsys.readouterr().out
+    assert "  labels: W, E and A are in" in shown
+    assert "x: ready, 1 note; counts as expected" in shown
+    wrong = check(corpus(expect={"clips": 11}), healthy, jobs=1)
+    show_report(wrong)
+    assert capsys.readouterr().out.endswith("x: not ready, 1 error\n")  # of the whole, in no file
 
 
 @pytest.mark.parametrize("name", ["ravdess", "emodb", "emovo"])

@@ -115,7 +115,8 @@ def test_a_planted_shortcut_is_named(tmp_path: Path, name: str, capsys: pytest.C
     assert accused(found) <= {name} | others.get(name, set())
     show_audit(found)
     shown = capsys.readouterr().out
-    assert f"warning: {name}: {named(found)[name].sentence}" in shown
+    # long sentences go on in further lines
+    assert f"warning: {name}: {named(found)[name].sentence}" in " ".join(shown.split())
 
 
 def test_a_clean_corpus_is_not_accused_and_an_audit_repeats_itself(
@@ -160,6 +161,42 @@ def test_a_corpus_of_one_label_or_of_nothing(tmp_path: Path, capsys: pytest.Capt
         path.write_bytes(b"")
     with pytest.raises(DataError, match="no clip of planted can be read"):
         audit(card, tmp_path / "audio")
+    for jobs in (1, 2):
+        with pytest.raises(DataError, match="no clip of nobody can be read"):
+            audit(card.model_copy(update={"id": "nobody", "audio": "*/*"}), tmp_path / "audio", jobs=jobs)
+
+
+def test_clips_that_nobody_heard_anything_in_take_no_part(tmp_path: Path) -> None:
+    card = corpus(tmp_path)
+    unlabelled = card.model_copy(update={"labels": {}, "pattern": r"(?P<speaker>[^_]+)_.*"})
+    found = audit(unlabelled, tmp_path / "audio")
+    assert (found.clips, found.probed, found.oracle) == (144, 0, None)
+    names = sorted(path.stem for path in (tmp_path / "audio").glob("*.wav"))
+    rows = [f"{name},{int('angry' in name)},{int('happy' in name)},0" for name in names]
+    (tmp_path / "audio" / "marks.csv").write_text("\n".join(["name,angry,happy,sad", *rows]))
+    table = {"path": "marks.csv", "key": "name", "votes": {label: label for label in ("angry", "happy", "sad")}}
+    written = card.model_dump() | {
+        "pattern": r"(?P<speaker>[^_]+)_.*", "tables": [table], "ratings": 1, "audio": "*.wav"
+    }  # fmt: skip
+    marked = audit(Card.model_validate(written), tmp_path / "audio")
+    angry_or_happy = sum("sad" not in name for name in names)
+    assert 0 < angry_or_happy < len(names)
+    # the sad ones were marked 0 throughout, which must not read as the first label of the alphabet
+    assert (marked.clips, marked.probed) == (len(names), angry_or_happy)
+
+
+def test_labels_that_leave_clips_out_are_not_probed_and_codes_are_explained(tmp_path: Path) -> None:
+    card = corpus(tmp_path, PLANTS["level and peak"])
+    third = card.model_copy(update={"labels": {**card.labels, "happy": "unknown"}})
+    found = audit(third, tmp_path / "audio")
+    assert (found.probed, found.chance) == (96, 0.5)
+    for path in (tmp_path / "audio").iterdir():
+        path.rename(path.with_name(path.name.replace("_sad_", "_07_")))
+    labels = {"angry": "anger", "happy": "happiness", "07": "sadness"}
+    coded = card.model_copy(update={"pattern": r"(?P<speaker>s\d)_(?P<label>[^_]+)_\d+", "labels": labels})
+    level = named(audit(coded, tmp_path / "audio"))["level and peak"]
+    assert level.sentence.startswith("07 (sadness) has -")
+    assert "angry (" not in level.sentence
 
 
 def test_one_speaker_is_enough_for_a_probe(tmp_path: Path) -> None:
@@ -176,6 +213,20 @@ def test_the_command_tells_all_and_warnings_do_not_fail(tmp_path: Path) -> None:
     level = next(finding for finding in told["findings"] if finding["name"] == "level and peak")
     assert (level["verdict"], level["probed"]["p"], told["copies"]) == ("warning", 1 / 200, [])
     assert "shortcuts" not in json.loads(CliRunner().invoke(app, [*where, "--json"]).stdout)
+
+
+def test_the_command_reports_on_a_corpus_of_which_nothing_can_be_read(tmp_path: Path) -> None:
+    corpus(tmp_path)
+    for path in (tmp_path / "audio").iterdir():
+        path.write_bytes(b"")
+    where = ["corpus", "check", str(tmp_path / "planted.yaml"), "--root", str(tmp_path / "audio"), "--jobs", "1"]
+    ended = CliRunner().invoke(app, [*where, "--shortcuts", "--labels"])
+    assert ended.exit_code == 65
+    assert "audio: the file is empty" in ended.output
+    assert "cannot be told" in ended.output
+    told = json.loads(CliRunner().invoke(app, [*where, "--shortcuts", "--json"]).stdout)
+    assert told["shortcuts"] is None
+    assert len(told["errors"]) >= 144
 
 
 KNOWN = {"emodb": 0.49, "ravdess": 0.34, "turev": 0.34, "casia": 0.27, "emovo": 0.20}

@@ -150,6 +150,19 @@ def test_what_cannot_be_meant_is_refused(few: Path, words: list[str], told: str)
         load(Recipe, few, words)
 
 
+def test_what_the_run_before_the_run_has_learned_is_refused_too(adapted: Path, few: Path) -> None:
+    """`adapted` has learned German, and began with a run that had learned English and Italian."""
+    again = f"adapt.from={adapted}"
+    for corpus in ("german", "english", "italian"):
+        with pytest.raises(UsageError, match="learned it already"):
+            load(Recipe, few, [again, f"data.train={{{corpus}: 1}}"])
+
+
+def test_a_section_that_is_no_section_is_told(few: Path) -> None:
+    with pytest.raises(UsageError, match="objective"):
+        load(Recipe, few, ["objective=5"])
+
+
 def test_64_for_outputs_or_a_network_that_are_not_there(corner: Any, few: Path, tmp_path: Path) -> None:
     ended = corner.run("check", few, "adapt.outputs=[happpy]")
     assert (ended.code, "did you mean 'happy'" in ended.err) == (64, True), ended.err

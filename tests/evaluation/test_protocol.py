@@ -93,6 +93,8 @@ def test_leaks_name_what_training_has_met() -> None:
     assert leaks(rows(), other, cross_lingual=True) == []
     assert leaks(rows(), rows(corpus=["b", "b"], crc32=[3, 4]), cross_lingual=True) == ["language de was trained on"]
     assert leaks(rows(), rows(corpus=["b", "b"], crc32=[3, 4]), cross_lingual=False) == []
+    wordless = {"language": ["zxx", "zxx"]}
+    assert leaks(rows(**wordless), rows(corpus=["b", "b"], crc32=[3, 4], **wordless), cross_lingual=True) == []
     (copied,) = leaks(rows(), rows(corpus=["b", "b"], crc32=[3, 2]), cross_lingual=False)
     assert copied == "1 clips have the same audio as a training clip: x2"
     same = leaks(rows(), rows(recording=["t1", "t9"], speaker=["s7", "s2"], crc32=[5, 6]), cross_lingual=False)

@@ -59,6 +59,26 @@ def test_a_corpus_of_two_languages_takes_the_other_one_out_of_training(tmp_path:
     assert (found["it"].held_out, found["it"].aside) == (("d",), ())
 
 
+def test_no_language_is_no_fold_and_an_unknown_one_can_be_any(tmp_path: Path) -> None:
+    shards = shard_cards(tmp_path, a="en, zxx", b="de, zxx", c="it, und", d="mul", e="it")
+    found = {fold.name: fold for fold in folds(recipe(shards, dict.fromkeys("abcde", 1.0), []), "language")}
+    assert sorted(found) == ["de", "en", "it"]
+    assert (found["de"].held_out, found["de"].aside, list(found["de"].train)) == (("b",), ("c", "d"), ["a", "e"])
+    assert (found["it"].held_out, found["it"].aside, list(found["it"].train)) == (("e",), ("c", "d"), ["a", "b"])
+    for tag in ("und", "mul", "zxx"):
+        with pytest.raises(UsageError, match=f"no language '{tag}' to hold out"):
+            folds(recipe(shards, {"a": 1, "b": 1}, ["c", "d"]), "language", [tag])
+    alone = {fold.name: fold.claim for fold in folds(recipe(shards, {"a": 1, "b": 1}, []), "corpus")}
+    assert alone == {"a": "cross_lingual", "b": "cross_lingual"}
+    beside = {fold.name: fold.claim for fold in folds(recipe(shards, {"a": 1, "b": 1, "d": 1}, []), "corpus")}
+    assert set(beside.values()) == {"cross_corpus"}
+
+
+def test_a_seed_that_is_named_twice_is_trained_once(corner: Any, tmp_path: Path) -> None:
+    tasks = plan(corner.recipe, "language", seeds=[8, 7, 8], only=["de"], out=tmp_path)
+    assert [task.seed for task in tasks] == [8, 7]
+
+
 def test_a_corpus_is_held_out_alone_and_says_what_it_can_claim(tmp_path: Path) -> None:
     shards = shard_cards(tmp_path, a="en", b="en-US", c="de")
     found = {fold.name: fold for fold in folds(recipe(shards, {"a": 1, "b": 3}, ["c"]), "corpus")}

@@ -14,7 +14,7 @@ import soundfile
 
 from valenza.corpora.card import read_card
 from valenza.corpora.parse import clips
-from valenza.labels.mass import LabelMass, label_mass
+from valenza.labels.mass import LabelMass, label_mass, summary
 from valenza.labels.taxonomy import EMOTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,6 +107,7 @@ def test_clips_with_a_label_that_is_not_in_the_manifest_are_counted_apart(tree: 
     empty = label_mass(card, [])
     assert (empty.clips, empty.mean, empty.weak) == (0, 0.0, 0)
     assert all(not any(step.mass.values()) for step in empty.steps)
+    assert summary(empty) == "none of 0 clips says anything"
 
 
 def test_the_command_tells_and_draws_it(tree: Path, mass: LabelMass) -> None:

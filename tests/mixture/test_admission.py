@@ -23,8 +23,14 @@ training: {{steps: 5}}
 
 @pytest.fixture
 def told(tmp_path: Path) -> Callable[..., str]:
-    """Shards of three corpora, and what is said of a recipe for them."""
-    for corpus, languages in (("emodb", "de"), ("german", "de-AT, fr"), ("emovo", "it")):
+    """Shards of a few corpora, and what is said of a recipe for them."""
+    for corpus, languages in (
+        ("emodb", "de"),
+        ("german", "de-AT, fr"),
+        ("emovo", "it"),
+        ("cries", "zxx"),
+        ("sighs", "zxx"),
+    ):
         folder = tmp_path / "shards" / corpus
         folder.mkdir(parents=True)
         (folder / "card.yaml").write_text(
@@ -72,3 +78,7 @@ def test_without_shards_nothing_is_held_against_a_recipe(told: Callable[..., str
 def test_a_damaged_manifest_beside_the_shards_is_told(told: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "shards" / "emovo" / "card.yaml").write_text("id: [")
     assert "card.yaml" in told("emodb", "emovo")
+
+
+def test_what_is_in_no_language_shares_none(told: Callable[..., str]) -> None:
+    assert told("cries", "sighs") == ""

@@ -19,6 +19,7 @@ def corpus(name: str, speakers: int, clips: int) -> tuple[pa.Table, np.ndarray]:
         "corpus": [name] * len(rows),
         "speaker": [f"s{r % speakers}" for r in rows],
         "id": [f"{name}{r}" for r in rows],
+        "recording": [f"{name}{r}" for r in rows],
     }
     targets = np.eye(8)[[r // speakers % 4 for r in rows]]
     targets[8::9, 4:6] = targets[8::9].max()
@@ -61,5 +62,19 @@ def test_an_official_test_part_is_kept() -> None:
 
 def test_one_speaker_is_too_few() -> None:
     index, targets = corpus("a", 1, 12)
-    with pytest.raises(DataError, match="nobody else"):
+    with pytest.raises(DataError, match="has 1 speaker to learn from"):
         few_shot(index, {"train": np.arange(12), "validation": NONE, "test": NONE}, targets, per_class=1, seed=0)
+
+
+def test_speakers_who_share_takes_are_learned_from_or_scored_together() -> None:
+    index, targets = corpus("a", 8, 12)
+    pairs = [f"take{int(speaker[1:]) // 2}" for speaker in index["speaker"].to_pylist()]
+    index = index.set_column(index.column_names.index("recording"), "recording", pa.array(pairs))
+    parts = {"train": np.arange(96), "validation": NONE, "test": NONE}
+    for seed in range(5):
+        found = few_shot(index, parts, targets, per_class=3, seed=seed)
+        assert not {pairs[row] for row in found["train"]} & {pairs[row] for row in found["test"]}
+        assert len(found["test"]) == 48
+    index = index.set_column(index.column_names.index("recording"), "recording", pa.array(["one take"] * 96))
+    with pytest.raises(DataError, match="a: has 8 speakers to learn from, and nobody who shares no take"):
+        few_shot(index, parts, targets, per_class=1, seed=0)

@@ -7,6 +7,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import bmat, csr_array
+from scipy.sparse.csgraph import connected_components
 
 from valenza.mixture.weights import draw_epoch, split
 
@@ -57,13 +59,14 @@ def test_nothing_to_draw_from() -> None:
     assert draw_epoch({}, {}, seed=1, epoch=0).shape == (0,)
 
 
-def table(rows: list[tuple[str, str, str | None]]) -> pa.Table:
+def table(rows: list[tuple[str, str, str | None]], takes: list[str] | None = None) -> pa.Table:
     corpus, speaker, part = (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [])
     return pa.table(
         {
             "corpus": pa.array(corpus, pa.string()),
             "speaker": pa.array(speaker, pa.string()),
             "split": pa.array(part, pa.string()),
+            "recording": pa.array([str(i) for i in range(len(rows))] if takes is None else takes, pa.string()),
         }
     )
 
@@ -93,6 +96,27 @@ def test_whole_speakers_are_held_out(rows: list[tuple[str, str, None]], drop: in
             assert len({rows[i] for i in held}) < len(set(own))
             largest = max(Counter(own).values())
             assert len(held) < share * len(own) + largest
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    said=st.lists(st.tuples(st.integers(0, 11), st.integers(0, 9)), min_size=1, max_size=60), seed=st.integers(0, 99)
+)
+def test_takes_of_several_speakers_are_held_out_whole(said: list[tuple[int, int]], seed: int) -> None:
+    rows: list[tuple[str, str, str | None]] = [("a", f"s{speaker}", None) for speaker, _ in said]
+    parts = split(table(rows, [f"t{take}" for _, take in said]), [True] * len(said), validation=0.2, seed=seed)
+    for place in (0, 1):
+        held, learned = ({said[i][place] for i in parts[name]} for name in ("validation", "train"))
+        assert not held & learned
+    graph = csr_array(([1] * len(said), tuple(np.array(said).T)), shape=(12, 10))
+    _, tied = connected_components(bmat([[None, graph], [graph.T, None]]), directed=False)
+    sizes = Counter(tied[speaker] for speaker, _ in said)
+    assert {tied[said[i][0]] for i in parts["validation"]}.isdisjoint(
+        group for group, size in sizes.items()
+        if size > len(said) / 2 and len({speaker for speaker, _ in said if tied[speaker] == group}) > 1
+    )  # fmt: skip
+    if len({speaker for speaker, _ in said}) >= 5 and max(sizes.values()) <= len(said) / 2:
+        assert len(parts["validation"]) >= 0.2 * len(said)
 
 
 def test_a_corpus_keeps_its_own_split() -> None:

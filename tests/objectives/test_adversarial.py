@@ -2,12 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from valenza.evaluation.domain import domain_probe
 from valenza.features.batch import Batch, Hearing
 from valenza.model.encoders import SpeechEncoder
 from valenza.model.heads import FrameHead
@@ -29,10 +31,16 @@ def batch(counts: list[bool]) -> Batch:
 
 
 def task(
-    mode: str, level: str, *, weight: float = 0.25, warmup: float = 0.0, projection: int | None = 3
+    mode: str,
+    level: str,
+    *,
+    weight: float = 0.25,
+    warmup: float = 0.0,
+    penalty: float = 0.0,
+    projection: int | None = 3,
 ) -> UtteranceTask:
     torch.manual_seed(0)
-    domain = Domain(mode=mode, weight=weight, warmup=warmup)  # type: ignore[arg-type]
+    domain = Domain(mode=mode, weight=weight, warmup=warmup, penalty=penalty)  # type: ignore[arg-type]
     objective = Objective(level=level, domain=domain)  # type: ignore[arg-type]
     hidden = "tanh" if projection else "linear"
     head = FrameHead(4, 8, 0.0, projection=projection, hidden=hidden, per_clip=level == "clip")
@@ -126,3 +134,80 @@ def test_stand_ins_count_nothing(level: str) -> None:
 
 def test_sizes_of_clips() -> None:
     assert clip_sizes(FRAMES, 6).tolist() == [3, 2, 4, 2, 4, 0]
+
+
+@pytest.mark.parametrize("mode", ["ascent", "reversal"])
+def test_the_penalty_is_the_squared_jacobian_of_the_logits(mode: str) -> None:
+    torch.manual_seed(2)
+    domains = torch.tensor([0, 1, 2, 1])
+    read, rows = torch.randn(4, 5), torch.arange(4)
+    smooth = DomainAdversary(Domain(mode=mode, penalty=0.7), domains, 5)  # type: ignore[arg-type]
+    plain = DomainAdversary(Domain(mode=mode), domains, 5)  # type: ignore[arg-type]
+    plain.load_state_dict(smooth.state_dict())
+    found, without = smooth(read, rows, 1.0), plain(read, rows, 1.0)
+    for clip in range(4):
+        jacobian = torch.autograd.functional.jacobian(lambda one: smooth.head(one[None], None)[0], read[clip])
+        wanted = without.added[clip] + 0.7 * jacobian.square().sum()
+        torch.testing.assert_close(found.added[clip], wanted)
+    assert torch.equal(found.cross_entropy, without.cross_entropy)
+    # It pulls the head's weights to zero whichever way the head is driven, and nothing else.
+    given, bare = (
+        torch.autograd.grad(one.added.mean(), [w.weight, w.bias])
+        for one, w in ((found, smooth.head.linear), (without, plain.head.linear))
+    )
+    torch.testing.assert_close(given[0] - bare[0], 2 * 0.7 * smooth.head.linear.weight)
+    torch.testing.assert_close(given[1], bare[1])
+
+
+@pytest.mark.parametrize("level", ["frame", "clip"])
+def test_a_task_adds_the_penalty_once_whatever_the_clips_weigh(level: str) -> None:
+    held = batch([True, True, False, True, True])
+    plain, smooth = task("reversal", level), task("reversal", level, penalty=0.3)
+    assert smooth.adversary is not None
+    gap = (smooth(held).total - plain(held).total).item() / smooth.count(held)
+    assert gap == pytest.approx(0.3 * smooth.adversary.head.linear.weight.square().sum().item(), rel=1e-4)
+    before, after = gradients(plain, held), gradients(smooth, held)
+    for name in before:
+        if name != "adversary.head.linear.weight":
+            torch.testing.assert_close(after[name], before[name])
+
+
+def told_after(seed: int, settings: Domain) -> tuple[float, float]:
+    """Train a linear layer whose input holds three emotions and four loud domains; how well each is told from it."""
+    generator = torch.Generator().manual_seed(seed)
+    emotion = torch.randint(3, (1200,), generator=generator)
+    domain = torch.randint(4, (1200,), generator=generator)
+    x = 0.5 * torch.randn(1200, 12, generator=generator)
+    x[:, :3] += 2 * torch.eye(3)[emotion]
+    x[:, 3:7] = 2 * (x[:, 3:7] + 2 * torch.eye(4)[domain])
+    torch.manual_seed(seed)
+    layer, head = nn.Linear(12, 8), nn.Linear(8, 3)
+    adversary = DomainAdversary(settings, domain, 8)
+    learned = [*layer.parameters(), *head.parameters(), *adversary.parameters()]
+    optimizer, rows = torch.optim.AdamW(learned, lr=0.02, weight_decay=0.01), torch.arange(1200)
+    for step in range(400):
+        read = layer(x)
+        loss = nn.functional.cross_entropy(head(read), emotion)
+        if settings.mode != "none":
+            loss = loss + adversary(read, rows, step / 400).added.mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    names = {
+        "corpus": domain.numpy().astype(str),
+        "speaker": np.array(["s"] * 1200),
+        "language": np.array(["x"] * 1200),
+    }
+    probe = domain_probe(layer(x).detach().numpy(), **names, held_out=np.arange(1200) % 4 == 0)
+    return float((head(layer(x)).argmax(1) == emotion).float().mean()), probe["corpus"]["accuracy"]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_fresh_probe_is_near_chance_after_reversal_with_a_penalty_and_not_without(seed: int) -> None:
+    """Four domains, so that chance is a quarter; the emotions stay as clear as they were."""
+    none = told_after(seed, Domain(mode="none"))
+    bare = told_after(seed, Domain(mode="reversal", weight=1.0))
+    smooth = told_after(seed, Domain(mode="reversal", weight=1.0, penalty=0.1))
+    assert min(none[0], bare[0], smooth[0]) > 0.95
+    assert none[1] > 0.95
+    assert smooth[1] < 0.45 < 0.55 < bare[1]

@@ -16,6 +16,7 @@ from valenza.corpora.card import find_cards
 from valenza.corpora.synth.catalogue import TRAINING, ZERO_SHOT
 from valenza.corpora.synth.demo import speak
 from valenza.errors import UsageError
+from valenza.evaluation.rotation.ablation import Ablation
 from valenza.mixture.admission import problems
 from valenza.recipe import Recipe
 from valenza.stages.run import read_recipe
@@ -23,6 +24,7 @@ from valenza.training.growth import windows_at
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = {path.stem: path for path in sorted((ROOT / "recipes").glob("*.yaml"))}
+ABLATIONS = {path.stem: path for path in sorted((ROOT / "recipes" / "ablations").glob("*.yaml"))}
 MANIFESTS = find_cards(ROOT / "datasets_manifests")
 LABELS = {corpus: Document(path).values["labels"] for corpus, path in MANIFESTS.items()}
 DEMOS = [demo.id for demo in (*TRAINING, *ZERO_SHOT)]
@@ -198,3 +200,18 @@ def test_the_papers_batch_grows_by_doubling_at_equal_distances() -> None:
     ]  # fmt: skip
     short = load(Recipe, RECIPES["whisper_medium_16"], ["training.steps=8"]).training
     assert [windows_at(step, short) for step in range(8)] == [64, 64, 128, 128, 256, 256, 512, 512]
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_every_row_of_an_ablation_is_a_recipe_of_its_own(name: str) -> None:
+    file = ABLATIONS[name]
+    table = load(Ablation, file)
+    resolved = {
+        row: load(Recipe, file.parent / table.recipe, [*table.common, *variant.settings])
+        for row, variant in table.rows.items()
+    }
+    assert {variant.against for variant in table.rows.values()} <= {None, *table.rows}
+    for row, variant in table.rows.items():
+        held = corpora(resolved[row])
+        languages = {tag.split("-")[0] for corpus in held for tag in Document(MANIFESTS[corpus]).values["languages"]}
+        assert {*variant.only} <= (languages if table.hold_out == "language" else {*held})

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from valenza.model.encoders import load_encoder
-from valenza.recipe import Encoder, NewEncoder, Training
+from valenza.objectives.adversarial import DomainAdversary
+from valenza.recipe import Domain, Encoder, NewEncoder, Training
 from valenza.training.optimizer import build_optimizer, depths, one_cycle, set_rates, trained
 
 
@@ -90,3 +91,22 @@ def test_each_block_learns_slower_than_the_one_above(family: str) -> None:
     assert {peak[id(p)] for m in (network["head"], task["adversary"]) for p in m.parameters()} == {1e-2}
     assert sum(len(g["params"]) for g in optimizer.param_groups) == len(trained(task.parameters()))
     assert set(depths(encoder)) == {id(p) for p in encoder.parameters()}
+
+
+@pytest.mark.parametrize("rate", [1.0, 5.0])
+def test_the_domain_head_alone_learns_at_a_multiple_of_the_rate(rate: float) -> None:
+    network = Small()
+    adversary = DomainAdversary(Domain(mode="reversal", rate=rate), torch.tensor([0, 1, 2]), 3)
+    task = nn.ModuleDict({"network": network, "adversary": adversary})
+    settings = Training(steps=100, peak_lr=1e-5, head_lr=1e-3, weight_decay=0.1)
+    optimizer = build_optimizer(task, network, settings)
+    names = {id(p): name for name, p in task.named_parameters()}
+    found = {names[id(p)]: (g["peak"], g["weight_decay"]) for g in optimizer.param_groups for p in g["params"]}
+    plain = build_optimizer(network, network, settings)
+    own = {names[id(p)]: (g["peak"], g["weight_decay"]) for g in plain.param_groups for p in g["params"]}
+    faster = {"adversary.head.linear.weight": (1e-3 * rate, 0.1), "adversary.head.linear.bias": (1e-3 * rate, 0.0)}
+    assert found == own | faster
+    set_rates(optimizer, 50, settings)
+    rates = {names[id(p)]: g["lr"] for g in optimizer.param_groups for p in g["params"]}
+    head = rates["network.head.weight"]
+    assert [rates[name] for name in faster] == pytest.approx([rate * head] * 2)

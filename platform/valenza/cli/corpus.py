@@ -15,6 +15,7 @@ from valenza.terminal import say
 
 if TYPE_CHECKING:
     from valenza.corpora.card import Card
+    from valenza.corpora.report import Report
 
 app = typer.Typer(
     no_args_is_help=True, help="Manifests: list, check against the audio, write a first one, import, demo corpora."
@@ -33,7 +34,14 @@ def corpus_list(
     from valenza.corpora.card import find_cards, read_card
     from valenza.corpora.catalogue import languages, markdown, show_catalogue
 
-    cards = [read_card(path) for path in find_cards(manifests).values()]
+    cards, wrong = [], []
+    for path in find_cards(manifests).values():
+        try:
+            cards.append(read_card(path))
+        except UsageError as error:  # of several broken manifests, all are told
+            wrong.append(str(error))
+    if wrong:
+        raise UsageError("\n".join(wrong))
     if as_markdown:
         if as_json:
             raise UsageError("--markdown and --json: give one of them")
@@ -73,14 +81,8 @@ def corpus_check(
         told["label_mass"] = mass
         shows.append(show_mass)
     if shortcuts:
-        from valenza.corpora.shortcuts.audit import audit
-        from valenza.corpora.shortcuts.show import show_audit
-
-        audited = audit(
-            card, folder, jobs, skip={problem.path for problem in report.errors if problem.field == "audio"}
-        )
-        told["shortcuts"] = audited.as_dict()
-        shows.append(partial(show_audit, audited))
+        told["shortcuts"], show_shortcuts = _shortcuts(card, folder, jobs, report)
+        shows.append(show_shortcuts)
 
     def show() -> None:
         for part in shows:
@@ -105,6 +107,22 @@ def _label_mass(card: "Card", folder: Path, page: Path | None) -> tuple[dict[str
     return mass.as_dict(), partial(show_label_mass, mass)
 
 
+def _shortcuts(card: "Card", folder: Path, jobs: int, report: "Report") -> tuple[dict[str, Any] | None, partial[None]]:
+    """Ask what gives the labels away, and return what to tell and how to show it; nothing where no clip is sound."""
+    from valenza.corpora.shortcuts.audit import audit
+    from valenza.corpora.shortcuts.show import show_audit
+
+    broken = {problem.path for problem in report.errors if problem.field == "audio"}
+    try:
+        audited = audit(card, folder, jobs, skip=broken)
+    except errors.DataError as error:
+        if not report.errors:
+            raise
+        # the report that comes before it says why
+        return None, partial(print, f"\nWhat gives the label away cannot be told: {error}")
+    return audited.as_dict(), partial(show_audit, audited)
+
+
 @app.command("new")
 def corpus_new(
     folder: Annotated[Path, typer.Argument(help="The corpus folder.", exists=True, file_okay=False)],
@@ -112,6 +130,7 @@ def corpus_new(
     manifests: Manifests = MANIFESTS,
 ) -> None:
     """Look at a folder and write a first manifest, in which the label map is to be filled in."""
+    from valenza.corpora.exchange.plan import put
     from valenza.corpora.scaffold import identifier, scaffold
 
     corpus = name or identifier(folder)
@@ -119,8 +138,7 @@ def corpus_new(
     if path.exists():
         raise UsageError(f"{path} exists; delete it first, or give another --id")
     text = scaffold(folder, corpus)
-    manifests.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    put(path, text)
     say(f"wrote {path}; fill in its label map, then run `valenza corpus check {corpus} --root {folder}`")
 
 

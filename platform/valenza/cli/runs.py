@@ -158,7 +158,7 @@ def rotate(
 def ablate(
     table: Annotated[Path, typer.Argument(help="A table of variants, such as recipes/ablations/real_small.yaml.")],
     overrides: Overrides = None,
-    rows: Annotated[str | None, typer.Option(help="The rows to do, with commas; all where absent.")] = None,
+    row: Annotated[list[str] | None, typer.Option(help="A row to do; say it again for more. All where absent.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the runs; runs/<table>-ablation where absent.")] = None,
     into: Annotated[
         Path | None, typer.Option(help="The Markdown file to write, with JSON beside it; OUT/ablation.md where absent.")
@@ -171,7 +171,7 @@ def ablate(
     from valenza.evaluation.rotation.ablation import markdown, write_ablation
 
     folder = out or Path("runs") / f"{table.stem}-ablation"
-    found = run(table, out=folder, only=split_commas(rows), overrides=overrides or [], jobs=jobs)
+    found = run(table, out=folder, only=row or [], overrides=overrides or [], jobs=jobs)
     page = into or folder / "ablation.md"
     write_ablation(found, page)
     say(f"wrote {page} and {page.with_suffix('.json')}")

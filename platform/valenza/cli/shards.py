@@ -7,8 +7,8 @@ import typer
 
 from valenza import errors
 from valenza.cli.options import CORES, MANIFESTS, SHARDS, DataRoot, Jobs, Json, Manifests, Shards, answer, corpus_root
-from valenza.errors import UsageError
-from valenza.terminal import say
+from valenza.errors import DataError, ShardError, UsageError
+from valenza.terminal import count, say
 
 app = typer.Typer(no_args_is_help=True, help="Shards: build, verify, describe.")
 
@@ -30,7 +30,6 @@ def shards_build(
     """Store corpora as WebDataset shards beside a checked index."""
     from valenza.corpora.card import find_cards, locate, read_card
     from valenza.corpora.parse import clips
-    from valenza.errors import DataError
     from valenza.shards.info import show_build
     from valenza.shards.write import build
 
@@ -46,7 +45,7 @@ def shards_build(
         parsed = clips(card, corpus_root(card.id, data_root, root))
         if parsed.problems and not skip_bad:
             raise DataError(
-                f"{card.id}: {len(parsed.problems)} problems; `valenza corpus check {corpus}` lists them, "
+                f"{card.id}: {count(len(parsed.problems), 'problem')}; `valenza corpus check {corpus}` lists them, "
                 "--skip-bad leaves them out\n" + "\n".join(map(str, parsed.problems[:10]))
             )
         report = build(card, path, parsed.clips, shards, jobs, skip_bad=skip_bad)
@@ -68,12 +67,12 @@ def shards_verify(
 
     names = corpora or built(shards)
     if not names:
-        raise UsageError(f"{shards}: no shards here; `valenza shards build` makes them")
+        raise ShardError(f"{shards}: holds no shards; build some with `valenza shards build`")
     found = {name: [str(f) for f in verify(shards / name, jobs)] for name in names}
 
     def show() -> None:
         for name, findings in found.items():
-            say(f"{name}: " + ("every byte is as written" if not findings else f"{len(findings)} findings"))
+            say(f"{name}: " + ("every byte is as written" if not findings else count(len(findings), "finding")))
             for finding in findings:
                 print(finding)  # noqa: T201
 

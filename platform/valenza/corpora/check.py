@@ -14,7 +14,7 @@ from valenza.corpora.clip import Clip
 from valenza.corpora.listen import Heard, Job, listen_all, prepare
 from valenza.corpora.parse import AUDIO, Parsed, Problem, clips
 from valenza.corpora.report import LabelCount, Report
-from valenza.terminal import track
+from valenza.terminal import count, track
 
 _FILES_PER_TASK = 24
 
@@ -123,11 +123,10 @@ def _decoded(
 def _notes(card: Card, parsed: Parsed) -> Iterator[Problem]:
     met = {clip.label for clip in parsed.clips} | {native for clip in parsed.clips for native in clip.votes or {}}
     speakers = {clip.speaker for clip in parsed.clips}
-    yield from (
-        Problem("", "labels", f"{native} is in the manifest but no clip carries it")
-        for native in card.labels
-        if native not in met
-    )
+    if parsed.clips and (unused := [native for native in card.labels if native not in met]):
+        *others, last = unused
+        named = f"{', '.join(others)} and {last} are" if others else f"{last} is"
+        yield Problem("", "labels", f"{named} in the manifest, but no clip carries {'them' if others else 'it'}")
     for name, listed in (("validation", card.splits.validation), ("test", card.splits.test)):
         yield from (
             Problem("", "splits", f"{name} names speaker {s}, who has no clips") for s in listed if s not in speakers
@@ -187,9 +186,10 @@ def _release(card: Card, found: Figures) -> tuple[str | None, list[Problem]]:
     for name, texts in differences.items():
         if not texts:
             return name, []
-    if not releases:
+    # of a corpus that is not there at all, more need not be told
+    if not releases or not found.clips:
         return None, []
-    there = found.clips or 0
+    there = found.clips
     nearest = min(releases, key=lambda name: abs((releases[name].clips or there) - there))
     which = f" in the release {nearest}, the nearest of {', '.join(releases)}" if len(releases) > 1 else ""
     return None, [Problem("", "expect", text + which) for text in differences[nearest]]
@@ -202,7 +202,7 @@ def _differences(expected: Figures, found: Figures) -> list[str]:
         ("speakers", expected.speakers, found.speakers),
     ):
         if wanted is not None and wanted != there:
-            texts.append(f"{there} {name} found, {wanted} expected")
+            texts.append(f"{count(there or 0, name[:-1])} found, {wanted:,} expected")
     if expected.hours is not None and found.hours is not None and abs(found.hours / expected.hours - 1) > 0.05:
         texts.append(f"{found.hours:.3g} hours found, {expected.hours:g} expected (within 5 %)")
     return texts
@@ -211,20 +211,18 @@ def _differences(expected: Figures, found: Figures) -> list[str]:
 def _nothing(card: Card, root: Path) -> str:
     globs = [card.audio] if isinstance(card.audio, str) else card.audio
     there = sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.suffix[1:].lower() in AUDIO)
-    hint = (
-        f"{len(there)} audio files lie elsewhere under it, such as {there[0]}" if there else "it holds no audio at all"
-    )
+    hint = "it holds no audio at all"
+    if there:
+        lie = "lies elsewhere under it:" if len(there) == 1 else "lie elsewhere under it, such as"
+        hint = f"{count(len(there), 'audio file')} {lie} {there[0]}"
     return f"no audio matches {' or '.join(globs)} under {root}; {hint}"
 
 
 def _labels(card: Card, found: Sequence[Clip], heard: Sequence[Heard]) -> list[LabelCount]:
     rows: dict[str, list[tuple[str, float]]] = {native: [] for native in card.labels}
     for clip, what in zip(found, heard, strict=True):
-        votes = clip.votes or {}
-        if clip.label is None and not any(votes.values()):
-            continue  # speech that nobody labelled, or that every rater heard nothing in
-        native = clip.label or max(votes, key=lambda said: votes[said])
-        rows.setdefault(native, []).append((clip.speaker, what.duration))
+        if (native := clip.loudest) is not None:
+            rows.setdefault(native, []).append((clip.speaker, what.duration))
     return [
         LabelCount(
             native,

@@ -35,3 +35,9 @@ class Clip:
     start: float | None = None
     """Seconds into `audio` where the clip begins; its beginning where absent."""
     end: float | None = None
+
+    @property
+    def loudest(self) -> str | None:
+        """The native label; without one, the first of those with most votes, and none where nobody heard anything."""
+        votes = self.votes or {}
+        return self.label if self.label is not None or not any(votes.values()) else max(votes, key=lambda k: votes[k])

@@ -46,6 +46,9 @@ class Problem:
     """The manifest's key, or what was found in the audio."""
     message: str
 
+    def __str__(self) -> str:
+        return ": ".join(filter(None, (self.path, self.field, self.message)))
+
 
 @dataclass(frozen=True)
 class Parsed:

@@ -1,11 +1,14 @@
 """One line of a table, and one file that a reader turns into such lines."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from valenza.corpora.card import Table
 from valenza.corpora.rules import fields, render
+from valenza.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,19 @@ class Source:
         with self.path.open(encoding=self.encoding) as file:
             for number, line in enumerate(file, 1):
                 yield number, line.rstrip("\n")
+
+    def objects(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the numbered lines that are not empty as JSON objects; raises `DataError` for what is none."""
+        for number, line in self.lines():
+            if not line.strip():
+                continue
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{self.name}:{number}: is not JSON: {error}") from None
+            if not isinstance(value, dict):
+                raise DataError(f"{self.name}:{number}: expected one JSON object a line")
+            yield number, value
 
 
 def columns(name: str) -> list[str]:

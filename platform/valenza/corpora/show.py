@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from valenza.corpora.parse import Problem
 from valenza.corpora.report import LabelCount, Report
-from valenza.terminal import table
+from valenza.terminal import count, table
 
 _LINES = 40
 """Findings printed of each kind; `--json` has all of them."""
@@ -16,7 +16,8 @@ def show_report(report: Report) -> None:
     shortest, median, longest = report.durations
     rows = [
         ("clips", f"{report.clips}"),
-        ("speakers", f"{report.speakers}{_several(report.genders, ' (', ')')}"),
+        ("speakers", f"{report.speakers}"),
+        ("clips by gender", _several(report.genders)),
         ("recordings", f"{report.recordings}"),
         ("hours", f"{report.hours:.2f}"),
         ("durations", f"{shortest:.2f} to {longest:.2f} s, median {median:.2f} s"),
@@ -41,10 +42,11 @@ def show_report(report: Report) -> None:
 
 def closing(report: Report) -> str:
     """Say in one line whether the corpus can be used, and which published figures it fits."""
-    notes = f", {_count(len(report.notes), 'note')}" if report.notes else ""
+    notes = f", {count(len(report.notes), 'note')}" if report.notes else ""
     if report.errors:
         files = len({problem.path for problem in report.errors if problem.path})
-        return f"{report.corpus}: {_count(len(report.errors), 'error')} in {_count(files, 'file')}{notes}"
+        where = f" in {count(files, 'file')}" if files else ""
+        return f"{report.corpus}: not ready, {count(len(report.errors), 'error')}{where}{notes}"
     fit = {None: "no expected counts to compare with", "published": "counts as expected"}
     return f"{report.corpus}: ready{notes}; {fit.get(report.release, f'counts fit the release {report.release}')}"
 
@@ -55,9 +57,8 @@ def _meaning(label: LabelCount) -> str:
     return " + ".join(target if weight == 1 else f"{weight:g} {target}" for target, weight in label.meaning.items())
 
 
-def _several(counts: Mapping[str, int], before: str = "", after: str = "") -> str:
-    text = ", ".join(f"{value}: {count}" if len(counts) > 1 else value for value, count in counts.items())
-    return f"{before}{text}{after}" if text else ""
+def _several(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{value}: {clips}" if len(counts) > 1 else value for value, clips in counts.items())
 
 
 def _findings(title: str, problems: Sequence[Problem]) -> None:
@@ -68,11 +69,7 @@ def _findings(title: str, problems: Sequence[Problem]) -> None:
         kinds[problem.field].append(problem)
     lines = [f"\n{title}"]
     for field, found in kinds.items():
-        lines += [f"  {problem.path or 'the corpus'}: {field}: {problem.message}" for problem in found[:_LINES]]
+        lines += [f"  {problem}" for problem in found[:_LINES]]
         if len(found) > _LINES:
             lines.append(f"  … and {len(found) - _LINES} more about {field}; --json lists all")
     print("\n".join(lines))  # noqa: T201
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" + ("" if number == 1 else "s")

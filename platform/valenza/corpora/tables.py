@@ -1,7 +1,6 @@
 """Reads the tables that corpora ship beside their audio: CSV, TSV, JSONL and Parquet, in whatever encoding."""
 
 import csv
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -109,20 +108,11 @@ def _separated(source: Source, usual: str) -> Iterator[Row]:
 
 
 def _json_lines(source: Source) -> Iterator[Row]:
-    with source.path.open(encoding=source.encoding) as file:
-        seen: dict[str, None] = {}
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                value = json.loads(line)
-            except ValueError as error:
-                raise DataError(f"{source.name}:{number}: is not JSON: {error}") from None
-            if not isinstance(value, dict):
-                raise DataError(f"{source.name}:{number}: expected one JSON object a line")
-            seen.update(dict.fromkeys(value))
-            # a key that only some lines have is an empty cell in the others
-            yield Row(number, {**dict.fromkeys(seen, ""), **{k: text(v) for k, v in value.items()}})
+    seen: dict[str, None] = {}
+    for number, value in source.objects():
+        seen.update(dict.fromkeys(value))
+        # a key that only some lines have is an empty cell in the others
+        yield Row(number, {**dict.fromkeys(seen, ""), **{k: text(v) for k, v in value.items()}})
 
 
 def _parquet(source: Source) -> Iterator[Row]:

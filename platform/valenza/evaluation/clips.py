@@ -1,6 +1,7 @@
 """Which clips of a corpus are scored, and what is known of each."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +34,18 @@ class Chosen:
     """The one label of each clip, or -1 where its two highest scores are equal."""
     known: Bool[np.ndarray, " classes"]
     """What its annotators could choose."""
-    zero_shot: bool
+    part: Literal["all", "validation", "test"]
+    """Which part of the corpus they are; `all` of one that was not trained on."""
+
+    @property
+    def zero_shot(self) -> bool:
+        """Whether nothing of the corpus was trained on."""
+        return self.part == "all"
+
+    @property
+    def left_out(self) -> int:
+        """How many clips of that part have no one label to be scored by."""
+        return (self.index.num_rows if self.zero_shot else len(self.rows)) - int(self.scored.sum())
 
     @property
     def scored(self) -> Bool[np.ndarray, " clips"]:
@@ -62,31 +74,41 @@ class Chosen:
 
 
 def choose(recipe: Recipe, name: str, prepared: Prepared) -> Chosen:
-    """Return the clips that a corpus is scored on: all, or the held-back speakers of one that was trained on.
+    """Return the clips that a corpus is scored on: all, or the held-back part of one that was trained on.
 
     Raises `DataError` where it has none, or is said to be zero-shot and shares takes, speakers, samples or its language
-    with training.
+    with what was trained on or kept for validation, which the temperature is fitted to.
     """
     index, cards = read_index(recipe.data.shards, [name]), read_cards(recipe.data.shards, [name])
     meaning = scores(index, cards)
-    trained_on = name in recipe.data.train
-    if trained_on:
-        own = prepared.rows_of("validation")[name], prepared.rows_of("test")[name]
-        held_back = set(prepared.index["id"].take(np.concatenate(own)).to_pylist())
-        rows = np.array([i for i, clip in enumerate(index["id"].to_pylist()) if clip in held_back], dtype=np.int64)
-        if not len(rows):
-            raise DataError(f"{name}: all of it was trained on, so there is nothing to score it by")
+    part: Literal["all", "validation", "test"] = "all"
+    if name in recipe.data.train:
+        part, own = held_back(prepared, name)
+        kept = set(prepared.index["id"].take(own).to_pylist())
+        rows = np.array([i for i, clip in enumerate(index["id"].to_pylist()) if clip in kept], dtype=np.int64)
     else:
         rows = np.flatnonzero(meaning.used)
-        if found := leaks(
-            prepared.index.take(prepared.parts["train"]), index, cross_lingual=recipe.data.claim == "cross_lingual"
-        ):
+        met = prepared.index.take(np.concatenate([prepared.parts["train"], prepared.parts["validation"]]))
+        if found := leaks(met, index, cross_lingual=recipe.data.claim == "cross_lingual"):
             raise DataError(f"{name}: a score on it would not be zero-shot: " + "; ".join(found))
     labels = truth(meaning.targets[rows]).labels
     if not (labels >= 0).any():
         raise DataError(f"{name}: no clip of it has a label to score by")
     known = np.asarray(meaning.known.any(axis=0))
-    return Chosen(index, cards[name], rows, meaning.targets[rows], labels, known, not trained_on)
+    return Chosen(index, cards[name], rows, meaning.targets[rows], labels, known, part)
+
+
+def held_back(prepared: Prepared, corpus: str) -> tuple[Literal["validation", "test"], Int64[np.ndarray, " clips"]]:
+    """Return the part that a corpus which was trained on is scored by: its test part, else its validation part.
+
+    The two are not put together: the test part is what others report, and validation speakers set the temperature.
+    Raises `DataError` where all of it was trained on.
+    """
+    for part in ("test", "validation"):
+        rows = prepared.rows_of(part)[corpus]
+        if len(rows):
+            return ("test" if part == "test" else "validation"), rows
+    raise DataError(f"{corpus}: all of it was trained on, so there is nothing to score it by")
 
 
 def sample(corpora: Shaped[np.ndarray, " clips"], limit: int, *, seed: int) -> Int[np.ndarray, " samples"]:

@@ -50,15 +50,16 @@ def score_corpus(
     reported = predict(logits, classes, prior, adjust=adjust, temperature=value)
     told = {
         "zero_shot": chosen.zero_shot,
+        "part": chosen.part,
         "title": chosen.card.title,
         "languages": sorted(set(groups["language"].tolist())),
         "clips": len(labels),
-        "left_out": chosen.index.num_rows - len(labels),
+        "left_out": chosen.left_out,
         "classes": list(classes),
         **score(labels, reported[own], classes, groups, seed=recipe.seed),
         "calibration": {
             "temperature": value,
-            "in_sample": name in temperature.get("corpora", ()),
+            "in_sample": chosen.part == "validation" and name in temperature.get("corpora", ()),
             "before": calibration_errors(raw[own], labels),
             "after": calibration_errors(reported[own], labels),
         },

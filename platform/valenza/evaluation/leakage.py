@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from valenza.mixture.admission import WORDLESS
+
 _SHOWN = 3
 
 
@@ -42,7 +44,7 @@ def _keys(table: pa.Table, columns: Sequence[str]) -> list[tuple[object, ...]]:
 
 
 def _languages(table: pa.Table) -> set[str]:
-    return {language.split("-")[0].lower() for language in table["language"].to_pylist() if language}
+    return {language.split("-")[0].lower() for language in table["language"].to_pylist() if language} - {WORDLESS}
 
 
 def _some(names: set[str]) -> str:

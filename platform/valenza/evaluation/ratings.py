@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64, Shaped
 from scipy.special import expit, softmax
 
-from valenza.errors import DataError
+from valenza.evaluation.clips import held_back
 from valenza.evaluation.domain import probe_run
 from valenza.evaluation.listen import Ear
 from valenza.evaluation.metrics import METRICS, confusion, per_class_f1
@@ -68,16 +68,13 @@ def evaluate_ratings(
 def score_ratings(
     recipe: Recipe, prepared: Prepared, ear: Ear, corpus: str, classes: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Return a corpus's part of results.json, on its validation and test speakers.
+    """Return a corpus's part of results.json, on its test part, or its validation speakers where it has none.
 
     `ratings` holds the mean Pearson and Spearman correlation over the outputs (Osman et al. 2023, table 3), each with
     an interval that resamples speakers, and the mean squared error. The classification scores take the highest output
     against the highest rating; clips with two of them are left out there. Raises `DataError` where all was trained on.
     """
-    rows = np.concatenate([prepared.rows_of(part)[corpus] for part in ("validation", "test")])
-    if not len(rows):
-        raise DataError(f"{corpus}: all of it was trained on, so there is nothing to score it by")
-    rows.sort()
+    part, rows = held_back(prepared, corpus)
     reader, ids = Reader(recipe.data.shards, prepared.index), [str(i) for i in prepared.index["id"].to_pylist()]
     heard = ear.hear(reader, ids, prepared.corpora[corpus], rows.tolist(), label=f"hearing {corpus}")
     logits = heard.logits[recipe.evaluation.frames].astype(np.float64)
@@ -87,6 +84,7 @@ def score_ratings(
     speakers = np.array(taken["speaker"].to_pylist())
     return {
         "zero_shot": False,
+        "part": part,
         "title": prepared.cards[corpus].title,
         "languages": sorted(set(taken["language"].to_pylist())),
         "speakers": len(set(speakers.tolist())),

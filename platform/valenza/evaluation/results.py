@@ -109,7 +109,7 @@ def show_results(results: Mapping[str, Any]) -> None:
     table(f"{valid.checkpoint}: per cent", columns, list(_rows(valid, shown)))
     for name, corpus in valid.corpora.items():
         if not corpus.zero_shot:
-            say(f"{name}: not zero-shot; scored on speakers that were kept out of training")
+            say(f"{name}: not zero-shot; scored on its {corpus.part or 'held-back'} part")
         if corpus.ci95_reason:
             say(f"{name}: {corpus.ci95_reason}")
 

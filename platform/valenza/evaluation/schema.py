@@ -135,9 +135,11 @@ class CorpusResult(Group):
 
     title: str = ""
     zero_shot: bool
+    part: Literal["all", "validation", "test"] | None = None
+    """Which part of the corpus was scored; `all` of one that was not trained on."""
     languages: list[str]
     left_out: int = 0
-    """Clips without one label to be scored against."""
+    """Clips of that part without one label to be scored against."""
     classes: list[str]
     per_class_f1: dict[str, Number]
     confusion: list[list[int]]

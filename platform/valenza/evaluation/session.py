@@ -43,9 +43,9 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Score corpora with a run's model, write results.json, predictions and report, and return the results.
 
-    A corpus that was trained on is scored on its validation and test speakers, and called what it is. `baselines` adds
-    to the recipe's. Raises `DataError` where a corpus said to be zero-shot shares takes, speakers, samples or its
-    language with training.
+    A corpus that was trained on is scored on its test part, or on its validation speakers where it has none, and called
+    what it is. `baselines` adds to the recipe's. Raises `DataError` where a corpus said to be zero-shot shares takes,
+    speakers, samples or its language with training.
     """
     recipe = _changed(read_recipe(run), shards, baselines)
     names = _names(run, recipe, corpora)
@@ -60,7 +60,7 @@ def evaluate_run(
     prior = training_prior(prepared.scores.targets, clip_weights(recipe, prepared))
     # The same numbers that training began with.
     reseed(recipe.seed)
-    listener = Listener(build_network(recipe).encoder.to(_device()), Augment())
+    listener = Listener(build_network(recipe).encoder.to(device()), Augment())
     # An adapted encoder is frozen as its run left it; any other frozen one is the same before training and after.
     ear, suite = Ear(recipe, network, Listener(network.encoder, Augment())), Suite(recipe, prepared, listener)
     temperature = fit_run(recipe, prepared, ear)
@@ -95,7 +95,7 @@ def load_network(recipe: Recipe, source: Path) -> Network:
     """Return the trained network of a checkpoint, ready to predict."""
     network = build_network(recipe)
     network.load_state_dict(checkpoint.load_weights(source))
-    return network.eval().to(_device())
+    return network.eval().to(device())
 
 
 def label_histograms(prepared: Prepared, names: Sequence[str], recipe: Recipe) -> dict[str, dict[str, float]]:
@@ -142,5 +142,6 @@ def _changed(recipe: Recipe, shards: Path | None, baselines: Sequence[str]) -> R
     return recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update={"baselines": wanted})})
 
 
-def _device() -> torch.device:
+def device() -> torch.device:
+    """Return where networks are used: the GPU where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

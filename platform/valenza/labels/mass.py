@@ -16,6 +16,21 @@ from valenza.labels.smoothing import smooth
 from valenza.labels.taxonomy import EMOTIONS
 from valenza.terminal import table
 
+_HEADS = {
+    "harmonised": "label map",
+    "votes and intensities": "as annotated",
+    "smoothed: paper": "paper",
+    "smoothed: neutral_only": "neutral_only",
+    "target: none": "→ none",
+    "target: paper": "→ paper",
+    "target: neutral_only": "→ neutral_only",
+}
+"""Step → what stands over its column on a terminal."""
+_LEGEND = """\
+label map: one label a clip, by the manifest. as annotated: by votes, marks and intensities, not normalised.
+paper, neutral_only: after neutral smoothing of either variant. →: what a loss is given, each clip normalised
+over what the corpus knows, by the recipe's `data.smoothing`."""
+
 VARIANTS: tuple[Literal["none", "paper", "neutral_only"], ...] = ("none", "paper", "neutral_only")
 
 
@@ -71,7 +86,7 @@ class LabelMass:
 def label_mass(card: Card, clips: Sequence[Clip]) -> LabelMass:
     """Follow the clips of a corpus through harmonisation, votes and intensities, smoothing and normalisation."""
     listed = [clip for clip in clips if _natives(clip) <= card.labels.keys()]
-    lone = [_loudest(clip) for clip in listed]
+    lone = [clip.loudest for clip in listed]
     index = _index(card, [(clip.label, clip.votes, clip.intensity) for clip in listed])
     meaning = scores(index, {card.id: card})
     plain = scores(_index(card, [(label, None, None) for label in lone]), {card.id: card})
@@ -103,14 +118,22 @@ def label_mass(card: Card, clips: Sequence[Clip]) -> LabelMass:
 
 
 def show_label_mass(mass: LabelMass) -> None:
-    """Print the mass of each target after each step, in clips."""
+    """Print the mass of each target after each step, in clips, and what the steps are."""
+    if not mass.used:
+        print(f"\nHow much of each target: {summary(mass)}")  # noqa: T201
+        return
     rows = [[target, *(f"{step.mass[target]:.1f}" for step in mass.steps)] for target in EMOTIONS]
     rows.append(["sum", *(f"{sum(step.mass.values()):.1f}" for step in mass.steps)])
-    table(f"\nLabel mass, in clips: {summary(mass)}", ("target", *(step.name for step in mass.steps)), rows)
+    heads = (_HEADS[step.name] for step in mass.steps)
+    table(f"\nHow much of each target, in clips: {summary(mass)}", ("target", *heads), rows)
+    idle = "" if mass.weak else "\nNo clip is weaker than the mean, so smoothing changes nothing here."
+    print(f"\n{_LEGEND}{idle}")  # noqa: T201
 
 
 def summary(mass: LabelMass) -> str:
     """Say in one line how many clips speak, and how many of them smoothing changes."""
+    if not mass.used:
+        return f"none of {mass.clips} clips says anything"
     silent = f", {mass.silent} of them with none" if mass.silent else ""
     unlisted = f", {mass.unlisted} with a label that is not in the manifest" if mass.unlisted else ""
     said = f"{mass.used} of {mass.clips} clips say something{unlisted}"
@@ -137,12 +160,6 @@ def _natives(clip: Clip) -> set[str]:
     """Return the native labels that are said of a clip."""
     voted = {native for native, count in (clip.votes or {}).items() if count > 0}
     return voted | ({clip.label} if clip.label is not None else set())
-
-
-def _loudest(clip: Clip) -> str | None:
-    """Return the one label that a clip would have: its own, or the first of those with most votes."""
-    votes = clip.votes or {}
-    return clip.label if clip.label is not None or not any(votes.values()) else max(votes, key=lambda k: votes[k])
 
 
 def _index(card: Card, said: Sequence[tuple[str | None, Mapping[str, float] | None, str | None]]) -> pa.Table:

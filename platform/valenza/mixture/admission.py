@@ -7,8 +7,10 @@ from typing import Any
 from valenza.config import Problem, suggestion
 from valenza.corpora.card import Card, read_card
 
-_UNTOLD = {"und", "mul"}
+UNTOLD = {"und", "mul"}
 """Tags of what nobody determined, and of several languages that nobody named."""
+WORDLESS = "zxx"
+"""Tag of what is in no language."""
 
 
 def problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
@@ -40,10 +42,10 @@ def problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
     if data.get("claim", "cross_lingual") != "cross_lingual":
         return
     for loc, corpus in named if zero_shot else ():
-        if corpus in cards and spoken(cards[corpus]) & _UNTOLD:
+        if corpus in cards and spoken(cards[corpus]) & UNTOLD:
             told = "no language can be called unheard beside it; `claim: cross_corpus` is the weaker claim"
             yield loc, f"nobody says which language some of {corpus} is in, so {told}"
-    trained = {language for c in train if c in cards for language in spoken(cards[c])} - _UNTOLD
+    trained = {language for c in train if c in cards for language in spoken(cards[c])} - {*UNTOLD, WORDLESS}
     for i, corpus in enumerate(zero_shot):
         if isinstance(corpus, str) and corpus in cards and (shared := spoken(cards[corpus]) & trained):
             told = "; `claim: cross_corpus` is the weaker claim that such a score can carry"

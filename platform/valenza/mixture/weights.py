@@ -2,12 +2,15 @@
 
 import hashlib
 import struct
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from jaxtyping import Int64
+
+from valenza.shards.groups import together
 
 
 def draw_epoch(
@@ -34,13 +37,15 @@ def split(
 ) -> dict[str, Int64[np.ndarray, " clips"]]:
     """Divide clips into `train`, `validation` and `test`; returns clip numbers.
 
-    A corpus's own split is kept. Without one, whole speakers (and with them whole takes) go to validation in an
-    order drawn by `seed`, until it holds the share `validation` of the corpus's clips; a corpus of fewer than five
-    speakers keeps them all for training, since one of them is too much to lose and too little to measure by.
-    Clips that are not `usable`, because their label means nothing here, are in no split.
+    A corpus's own split is kept. Without one, whole speakers, and with each all who share takes with them, go to
+    validation in an order drawn by `seed`, until it holds the share `validation` of the corpus's clips. A corpus of
+    fewer than five speakers keeps them all for training, since one of them is too much to lose and too little to
+    measure by; so do speakers whom takes tie into more than half of a corpus, as the leads of a series. Clips that are
+    not `usable`, because their label means nothing here, are in no split.
     """
     parts: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
-    corpora, speakers, official = (index[name].to_pylist() for name in ("corpus", "speaker", "split"))
+    columns = (index[name].to_pylist() for name in ("corpus", "speaker", "split", "recording"))
+    corpora, speakers, official, takes = columns
     by_speaker: dict[str, dict[str, list[int]]] = {}
     for row, (corpus, speaker, part) in enumerate(zip(corpora, speakers, official, strict=True)):
         if not usable[row]:
@@ -51,12 +56,18 @@ def split(
             by_speaker.setdefault(corpus, {}).setdefault(speaker, []).append(row)
     for corpus, rows_of in by_speaker.items():
         has_own = any(corpora[row] == corpus for row in parts["validation"])
-        wanted = 0.0 if has_own or len(rows_of) < 5 else validation * sum(map(len, rows_of.values()))
+        count = sum(map(len, rows_of.values()))
+        wanted = 0.0 if has_own or len(rows_of) < 5 else validation * count
+        group_of = together((speaker, takes[row]) for speaker, rows in rows_of.items() for row in rows)
+        groups: dict[str, list[int]] = {}
+        for speaker, rows in rows_of.items():
+            groups.setdefault(group_of[speaker], []).extend(rows)
+        tied = Counter(group_of.values())
         taken = 0
-        for speaker in sorted(rows_of, key=lambda s: _digest(f"{seed} {corpus} {s}")):
-            part = "validation" if taken < wanted else "train"
-            taken += len(rows_of[speaker])
-            parts[part] += rows_of[speaker]
+        for group in sorted(groups, key=lambda g: _digest(f"{seed} {corpus} {g}")):
+            held = taken < wanted and (tied[group] == 1 or len(groups[group]) <= count / 2)
+            taken += len(groups[group]) if held else 0
+            parts["validation" if held else "train"] += groups[group]
     return {part: np.sort(np.array(rows, dtype=np.int64)) for part, rows in parts.items()}
 
 

@@ -47,7 +47,7 @@ def entries(card: Card, clips: Iterable[Clip]) -> list[Entry]:
     if problems:
         raise DataError("\n".join(problems))
     if not found:
-        raise DataError(f"{card.id}: there are no clips to store")
+        raise DataError(f"{card.id}: there are no clips to store; `valenza corpus check {card.id}` says why")
     return sorted(found, key=lambda e: e.key[8:])
 
 

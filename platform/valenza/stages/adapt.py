@@ -28,6 +28,8 @@ def train(recipe: Recipe, run: Path, accelerator: Accelerator, *, resume_from: P
     if resume_from is None:
         taken = begin_with(network, recipe.adapt)
         course.record.tell(f"starting from {taken}")
+    else:
+        go_on_with(network, resume_from)
     against = adversary(recipe, course.prepared, network.head.width)
     task = UtteranceTask(network, recipe.objective, loss=recipe.adapt.loss, adversary=against)
     scored = correlate if recipe.adapt.loss == "regression" else validate
@@ -53,6 +55,17 @@ def begin_with(network: Network, adapt: Adapt) -> Path:
         raise UsageError(f"adapt.from: {source} is of another network than `encoder` and `heads` say: {other[0]}")
     network.load_state_dict(weights, strict=False)
     return source
+
+
+def go_on_with(network: Network, source: Path) -> None:
+    """Give a network the weights of a checkpoint of its own run, as far as they fit.
+
+    A frozen encoder is heard before the loop restores anything, and it is that of the run it was adapted from, not the
+    hub's. Where the network is another one, the loop says so.
+    """
+    own = network.state_dict()
+    weights = checkpoint.load_weights(source).items()
+    network.load_state_dict({n: w for n, w in weights if n in own and own[n].shape == w.shape}, strict=False)
 
 
 def correlate(validation: Validation) -> dict[str, Any]:

@@ -49,7 +49,8 @@ _BYSTANDERS: Any = {
     "data": {"shards", "zero_shot", "claim"},
     "training": {"windows_per_pass", "validate_every", "checkpoint_every", "keep_checkpoints", "tracker"},
 }
-"""Settings that may change when a run is resumed, because no step depends on them."""
+"""Settings that may change when a run is resumed: no step depends on them, but for what is drawn pass by pass (dropout,
+and augmentation that is `drawn: batch`)."""
 
 
 def fingerprint(recipe: Recipe, index_digest: str, processes: int) -> dict[str, str]:

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
 
-from valenza.corpora.exchange.said import Reading, Said, explained, split_in
+from valenza.corpora.exchange.lines import explained
+from valenza.corpora.exchange.said import Reading, Said, split_in
 from valenza.corpora.scaffold import slug
 from valenza.errors import DataError
 

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
-from valenza.corpora.exchange.audiofolder import csv_rows
 from valenza.corpora.exchange.languages import code
-from valenza.corpora.exchange.said import FIELDS, Reading, Said, explained
+from valenza.corpora.exchange.lines import csv_rows, explained
+from valenza.corpora.exchange.said import FIELDS, Reading, Said
 from valenza.errors import DataError
 
 _GOLD = "gold_standard"

@@ -1,13 +1,13 @@
 """Hugging Face's AudioFolder: audio beside `metadata.csv` or `metadata.jsonl`, in folders that name splits."""
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from valenza.corpora.exchange.said import Reading, Said, explained, json_lines, split_in
+from valenza.corpora.exchange.lines import csv_rows, explained, json_lines
+from valenza.corpora.exchange.said import Reading, Said, split_in
 from valenza.errors import DataError
 
 _KINDS = ("csv", "jsonl", "parquet")
@@ -45,16 +45,3 @@ def _rows(reading: Reading, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from ((f"{path}: row {number}", row) for number, row in enumerate(rows, 1))
     else:
         yield from csv_rows(reading, path)
-
-
-def csv_rows(reading: Reading, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each row's place and cells; a row of another length than the header is noted."""
-    with explained(path), path.open(encoding="utf-8-sig", newline="") as file:
-        lines = csv.reader(file)
-        header = next(lines, [])
-        for cells in filter(None, lines):
-            place = f"{path}:{lines.line_num}"
-            if len(cells) == len(header):
-                yield place, dict(zip(header, cells, strict=True))
-            else:
-                reading.blame(place, "line", f"has {len(cells)} cells under {len(header)} columns")

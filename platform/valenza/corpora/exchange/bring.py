@@ -107,9 +107,10 @@ def _staging(out: Path | None, main: str) -> Iterator[Path | None]:
     try:
         shutil.rmtree(staging, ignore_errors=True)  # of an import that was killed
         staging.mkdir(parents=True)
-        yield staging
     except OSError as error:
         raise WriteError(f"{staging}: cannot be written: {error.strerror or error}") from None
+    try:
+        yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         if new and out.exists() and not any(out.iterdir()):

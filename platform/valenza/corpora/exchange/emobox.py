@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from valenza.corpora.exchange.said import Reading, Said, explained, json_lines, split_in
+from valenza.corpora.exchange.lines import explained, json_lines
+from valenza.corpora.exchange.said import Reading, Said, split_in
 from valenza.errors import DataError, UsageError
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from valenza.corpora.exchange.said import Reading, Said, json_lines, split_in
+from valenza.corpora.exchange.lines import json_lines
+from valenza.corpora.exchange.said import Reading, Said, split_in
 from valenza.errors import DataError
 
 

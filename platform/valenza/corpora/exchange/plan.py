@@ -7,6 +7,7 @@ import shutil
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -77,7 +78,6 @@ class Plan:
         if self.staged:
             self.folder.rename(self.root)
         self._made.append(self.root if self.staged else self.root / self.outline.table)
-        self.manifest.parent.mkdir(parents=True, exist_ok=True)
         put(self.manifest, text)
         self._made.append(self.manifest)
         of = self.outline
@@ -116,13 +116,15 @@ def _cell(said: Said, name: str) -> str:
 
 
 def put(path: Path, content: str) -> None:
-    """Write a file so that it is there whole or not at all; raises `WriteError`."""
+    """Write a file, in a folder that is made, so that it is there whole or not at all; raises `WriteError`."""
     part = path.with_name(f".{path.name}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(content, encoding="utf-8")
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise WriteError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 

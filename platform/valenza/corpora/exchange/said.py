@@ -1,18 +1,15 @@
 """One clip as another project describes it, and the rules that all such descriptions are read by."""
 
-import csv
 import json
 import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
 
 from valenza.corpora.exchange import languages
 from valenza.corpora.parse import AUDIO, SPLITS
@@ -225,35 +222,6 @@ class Reading:
 def printable(said: str) -> bool:
     """Return whether a text can be written as UTF-8; JSON can hold halves of characters."""
     return not any("\ud800" <= c <= "\udfff" for c in said)
-
-
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn whatever keeps a file from being read into a `DataError` that names it."""
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8 (byte {error.start})") from None
-    except (csv.Error, pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from None
-
-
-def json_lines(reading: Reading, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each line's place and object; what is no JSON object is noted."""
-    with explained(path), path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            place = f"{path}:{number}"
-            try:
-                value = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                reading.blame(place, "line", f"is not JSON: {error}")
-                continue
-            if isinstance(value, dict):
-                yield place, value
-            else:
-                reading.blame(place, "line", "expected one JSON object")
 
 
 def split_in(name: str) -> str:

@@ -1,7 +1,6 @@
 """Dusha's raw markup: one row a judgement, gathered here into one row a clip."""
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -45,24 +44,12 @@ def rows(source: Source) -> Iterator[Row]:
 
 
 def _judgements(source: Source) -> Iterator[tuple[int, dict[str, str]]]:
-    lines = _separated(source) if source.path.suffix.lower() == ".tsv" else _objects(source)
+    lines = _separated(source) if source.path.suffix.lower() == ".tsv" else source.objects()
     for number, values in lines:
         missing = [column for column in _COLUMNS if column not in values]
         if missing:
             raise DataError(f"{source.name}:{number}: has no {', '.join(missing)}")
         yield number, {column: text(values[column]) for column in _COLUMNS}
-
-
-def _objects(source: Source) -> Iterator[tuple[int, Mapping[str, object]]]:
-    for number, line in source.lines():
-        if line.strip():
-            try:
-                value = json.loads(line)
-            except ValueError as error:
-                raise DataError(f"{source.name}:{number}: is not JSON: {error}") from None
-            if not isinstance(value, dict):
-                raise DataError(f"{source.name}:{number}: expected one JSON object a line")
-            yield number, value
 
 
 def _separated(source: Source) -> Iterator[tuple[int, Mapping[str, object]]]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float64
 
-from valenza.corpora.card import Card
+from valenza.corpora.card import Card, Meaning, weights
 from valenza.corpora.clip import Clip
 from valenza.corpora.listen import Job
 from valenza.corpora.parse import clips
@@ -20,6 +20,7 @@ from valenza.corpora.shortcuts.probe import SHUFFLES, Design, Probed, design, pr
 from valenza.corpora.shortcuts.speakers import Oracle, oracle
 from valenza.corpora.shortcuts.traits import TRAITS, Trait
 from valenza.errors import DataError
+from valenza.labels.words import find
 from valenza.terminal import track
 
 Verdict = Literal["ok", "notice", "warning"]
@@ -80,13 +81,13 @@ def audit(card: Card, root: Path, jobs: int = 1, skip: Collection[str] = ()) -> 
     heard = measure_all([Job(c.audio, c.start, c.end) for c in sane], jobs, f"{card.id}: measuring")
     kept = [(clip, what) for clip, what in zip(sane, heard, strict=True) if what is not None]
     if not kept:
-        raise DataError(f"{root}: no clip of {card.id} can be read; `valenza corpus check {card.id}` says why")
+        raise DataError(f"{root}: no clip of {card.id} can be read")
     sound, measured = [clip for clip, _ in kept], [what for _, what in kept]
     copies, cuts = find_copies(sound, measured, f"{card.id}: comparing"), find_cuts(sound, measured)
     rows, labels = _used(card, sound)
     who = design(labels, [sound[i].speaker for i in rows]) if len(set(labels)) > 1 else None
     oracled = oracle(who) if who is not None else None
-    findings = _probed(card.id, [measured[i] for i in rows], labels, who) if who is not None else []
+    findings = _probed(card, [measured[i] for i in rows], labels, who) if who is not None else []
     findings += [_speaker(oracled)] if oracled is not None else []
     findings += [_copied("equal copies", [c for c in copies if c.exact])]
     findings += [_copied("altered copies", [c for c in copies if not c.exact]), _cut(cuts, len(sound))]
@@ -106,16 +107,27 @@ def audit(card: Card, root: Path, jobs: int = 1, skip: Collection[str] = ()) -> 
     )
 
 
-def _probed(corpus: str, told: Sequence[Measured], labels: Sequence[str], who: Design) -> list[Finding]:
-    tracked = track(TRAITS, f"{corpus}: probing", len(TRAITS))
-    return [*(_judge(trait, told, labels, who) for trait in tracked), _format(told, who)]
+def _probed(card: Card, told: Sequence[Measured], labels: Sequence[str], who: Design) -> list[Finding]:
+    tracked = track(TRAITS, f"{card.id}: probing", len(TRAITS))
+    names = {label: _readable(label, card.labels[label]) for label in set(labels)}
+    said = [names[label] for label in labels]
+    return [*(_judge(trait, told, said, who) for trait in tracked), _format(told, who)]
+
+
+def _readable(native: str, meaning: Meaning) -> str:
+    """Return a label with what it means, where it is a code such as `02` rather than a word."""
+    try:
+        find(native)
+    except LookupError:
+        return f"{native} ({meaning})" if isinstance(meaning, str) else native
+    return native
 
 
 def _used(card: Card, sound: Sequence[Clip]) -> tuple[list[int], list[str]]:
-    """Return the clips that the probes see and their native labels; of votes, the label with most."""
-    said = [clip.label or max(sorted(clip.votes or {}), key=lambda n: (clip.votes or {})[n]) for clip in sound]
+    """Return the clips that the probes see and their native labels; clips that nobody heard anything in have none."""
+    said = [clip.loudest or "" for clip in sound]
     counts = Counter(said)
-    rows = [i for i, label in enumerate(said) if card.labels.get(label) and counts[label] >= _LEAST_CLIPS]
+    rows = [i for i, label in enumerate(said) if weights(card.labels.get(label)) and counts[label] >= _LEAST_CLIPS]
     return rows, [said[i] for i in rows]
 
 

@@ -88,7 +88,7 @@ def measure_all(jobs: Sequence[Job], processes: int, label: str) -> list[Measure
 
 
 def _answers(tasks: Sequence[Sequence[Job]], processes: int) -> Iterator[list[Measured | None]]:
-    if processes == 1 or len(tasks) == 1:
+    if processes == 1 or len(tasks) <= 1:
         yield from map(_measure_task, tasks)
         return
     # spawned, not forked: a fork of a process with threads may hang

@@ -17,6 +17,8 @@ def corpus_pages(results: Results) -> Iterator[Html]:
     yield tag("p", "Each cell of a confusion matrix is the share of its row in per cent, above the number of clips.")
     for name, corpus in results.corpora.items():
         facts = [name, count(corpus.clips, "clip", "clips"), count(corpus.speakers, "speaker", "speakers")]
+        if not corpus.zero_shot and corpus.part is not None:
+            facts.append(f"its {corpus.part} part; the rest was trained on")
         if corpus.left_out:
             facts.append(f"{corpus.left_out:,} left out for want of a single label")
         confusion = tag("div", _confusion(corpus), class_="scroll")

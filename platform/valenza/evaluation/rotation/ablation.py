@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from valenza.config import Settings, load
+from valenza.config import Settings, load, suggestion
 from valenza.errors import UsageError
-from valenza.evaluation.bootstrap import unit_confusions, units
-from valenza.evaluation.comparison.paired import Scores, difference, draw, mean_over
+from valenza.evaluation.comparison.paired import Scores, difference, mean_over
 from valenza.evaluation.predictions import beside, read_predictions
 from valenza.evaluation.results import BASELINES, finite, percent, read_results, write_whole
 from valenza.evaluation.rotation.rotate import rotate
+from valenza.evaluation.rotation.summary import resample
 from valenza.terminal import say
 
 PROBED = ("corpus", "speaker")
@@ -67,9 +67,7 @@ def ablate(
     table = load(Ablation, file)
     rows = {name: row for name, row in table.rows.items() if not only or name in only}
     first = next(iter(rows), "")
-    strange = [name for name in (*only, *(row.against or first for row in rows.values())) if name not in rows]
-    if strange:
-        raise UsageError(f"{file}: there is no row {strange[0]!r} to do; there are {', '.join(table.rows)}")
+    _refuse(file, table, rows, only, first)
     found: dict[str, _Found] = {}
     for number, (name, row) in enumerate(rows.items(), 1):
         say(f"row {number} of {len(rows)}: {name}")
@@ -82,6 +80,21 @@ def ablate(
     return dict(finite({"format": 1, "seeds": table.seeds, "rows": told}))
 
 
+def _refuse(file: Path, table: Ablation, rows: Mapping[str, Row], only: Sequence[str], first: str) -> None:
+    """Raise `UsageError` where a row is named that is not there or not to be done, or holds out other folds."""
+    for name in (*only, *(row.against for row in rows.values() if row.against is not None)):
+        if name not in table.rows:
+            known = f"there are {', '.join(table.rows)}"
+            raise UsageError(f"{file}: there is no row {name!r}{suggestion(name, table.rows)}; {known}")
+    for name, row in rows.items():
+        if row.against is not None and row.against not in rows:
+            raise UsageError(f"{file}: row {name!r} is compared with {row.against!r}, which is not to be done (--row)")
+        other = rows[row.against or first]
+        if row.only and other.only and not {*row.only} & {*other.only}:
+            told = f"row {name!r} holds out nothing that {row.against or first!r} does"
+            raise UsageError(f"{file}: {told}, so the two cannot be compared")
+
+
 def write_ablation(found: Mapping[str, Any], page: Path) -> None:
     """Write the table in Markdown, and what it is made from as JSON beside it; raises `WriteError`."""
     text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -91,8 +104,7 @@ def write_ablation(found: Mapping[str, Any], page: Path) -> None:
 
 def _told(name: str, row: Row, found: Mapping[str, _Found], against: str) -> dict[str, Any]:
     own, other = found[name], found[against]
-    names = [fold["fold"] for fold in own.rotation["folds"]]
-    folds = {fold["fold"]: fold["model"]["macro_f1"]["mean"] for fold in own.rotation["folds"]}
+    folds, others = _macro(own), _macro(other)
     told: dict[str, Any] = {
         "row": name,
         "settings": list(row.settings),
@@ -101,30 +113,32 @@ def _told(name: str, row: Row, found: Mapping[str, _Found], against: str) -> dic
         "domain_probe": _probed(own),
         "baselines": own.rotation["mean"]["baselines"],
     }
-    if against == name:
+    names = [fold for fold in folds if fold in others]
+    if against == name or not names:
         return told
-    sides = [_drawn(one, names, side) for side, one in enumerate((other, own))]
-    means = [float(np.mean([_macro(one, fold) for fold in names])) for one in (other, own)]
-    gap = difference(means[0], means[1], (sides[0]["macro_f1"], sides[1]["macro_f1"]))
+    first, second = (_drawn(one, names, side) for side, one in enumerate((other, own)))
+    before, after = (float(np.mean([scores[fold] for fold in names])) for scores in (others, folds))
+    gap = difference(before, after, (first["macro_f1"], second["macro_f1"]) if first and second else None)
     return {**told, "against": against, "difference": {"value": gap.value, "ci95": gap.ci95, "p": gap.p}}
 
 
-def _macro(one: _Found, name: str) -> float:
-    (fold,) = (fold for fold in one.rotation["folds"] if fold["fold"] == name)
-    return float(fold["model"]["macro_f1"]["mean"])
+def _macro(one: _Found) -> dict[str, float]:
+    """Return the macro-F1 of each fold."""
+    return {fold["fold"]: float(fold["model"]["macro_f1"]["mean"]) for fold in one.rotation["folds"]}
 
 
-def _drawn(one: _Found, names: Sequence[str], side: int) -> Scores:
-    """Return the mean over folds of each score, resample by resample; the same speakers for every row."""
+def _drawn(one: _Found, names: Sequence[str], side: int) -> Scores | None:
+    """Return the mean over folds of each score, resample by resample; the same speakers for every row.
+
+    As in a rotation, every fold counts once, however many corpora it holds out; None where one cannot be resampled.
+    """
     parts = []
     for fold in (fold for fold in one.rotation["folds"] if fold["fold"] in names):
         runs = [read_predictions(beside(one.out / run["run"] / "results.json")) for run in fold["runs"]]
-        for corpus in fold["held_out"]:
-            answers = [run[corpus] for run in runs]
-            who = units(answers[0].speakers, answers[0].recordings)
-            classes = sorted({c for answer in answers for c in answer.classes})
-            confusions = [unit_confusions(a.labels, a.predicted, who.of_clip, classes) for a in answers]
-            parts.append(draw(confusions, corpus, side, seed=0).scores)
+        drawn = [resample([run[corpus] for run in runs], corpus, side) for corpus in fold["held_out"]]
+        if any(scores is None for scores in drawn):
+            return None
+        parts.append(mean_over([scores for scores in drawn if scores is not None]))
     return mean_over(parts)
 
 
@@ -142,7 +156,7 @@ def _probed(one: _Found) -> dict[str, float]:
 def markdown(found: Mapping[str, Any]) -> str:
     """Return the table of an ablation, in per cent, with the baselines of its first row below."""
     rows = found["rows"]
-    folds = list(rows[0]["macro_f1"])
+    folds = list(dict.fromkeys(fold for row in rows for fold in row["macro_f1"]))
     heads = ["", "micro-F1 [95 %]", "macro-F1 [95 %]", "difference [95 %]", *folds, "corpus told", "speaker told"]
     lines = ["| " + " | ".join(heads) + " |", "|---|" + "--:|" * (len(heads) - 1)]
     for row in rows:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from valenza.config import suggestion
 from valenza.errors import UsageError
-from valenza.mixture.admission import spoken
+from valenza.mixture.admission import UNTOLD, WORDLESS, spoken
 from valenza.recipe import Recipe
 from valenza.shards.index import read_cards
 
@@ -27,7 +27,8 @@ class Fold:
     train: Mapping[str, float]
     """Corpus → weight."""
     aside: tuple[str, ...] = field(default=())
-    """Corpora that are neither trained on nor scored: they share a language with a scored one that speaks several."""
+    """Corpora that are neither trained on nor scored: they share a language with a scored one that speaks several, or
+    nobody says which language some of them is in."""
     claim: Literal["cross_lingual", "cross_corpus"] = "cross_lingual"
 
     def recipe(self, base: Recipe, seed: int) -> Recipe:
@@ -40,14 +41,16 @@ def folds(recipe: Recipe, by: By, only: Sequence[str] = ()) -> list[Fold]:
     """Return a fold for each language or corpus of a recipe, those that it only scores included.
 
     Corpora that the recipe trains on keep their weights, the others get 1. A language is held out with every corpus
-    that speaks it. A corpus is held out alone, so that its language may be trained on; the claim is then the weaker
-    one, and the fold says so. `only` picks folds by name. Raises `UsageError` for a name that is none, and for a fold
-    that leaves nothing to train on.
+    that speaks it. No language (`zxx`) is no fold, and a corpus of unknown ones (`und`, `mul`) is set aside, since none
+    can be called unheard beside it. A corpus is held out alone, so that its language may be trained on; the claim is
+    then the weaker one, and the fold says so. `only` picks folds by name. Raises `UsageError` for a name that is none,
+    and for a fold that leaves nothing to train on.
     """
     weights = {**dict.fromkeys(recipe.data.zero_shot, NEW_WEIGHT), **recipe.data.train}
     cards = read_cards(recipe.data.shards, sorted(weights))
     languages = {corpus: spoken(card) for corpus, card in cards.items()}
-    names = sorted({name for said in languages.values() for name in said}) if by == "language" else list(cards)
+    told = {corpus: said for corpus, said in languages.items() if not said & UNTOLD}
+    names = sorted(set().union(*told.values()) - {WORDLESS}) if by == "language" else list(cards)
     if unknown := [name for name in only if name not in names]:
         raise UsageError(
             "; ".join(f"there is no {by} {name!r} to hold out{suggestion(name, names)}" for name in unknown)
@@ -60,8 +63,8 @@ def folds(recipe: Recipe, by: By, only: Sequence[str] = ()) -> list[Fold]:
 
 
 def _language(name: str, languages: Mapping[str, set[str]], weights: Mapping[str, float]) -> Fold:
-    held_out = tuple(corpus for corpus, said in languages.items() if name in said)
-    heard = {language for corpus in held_out for language in languages[corpus]}
+    held_out = tuple(corpus for corpus, said in languages.items() if name in said and not said & UNTOLD)
+    heard = {language for corpus in held_out for language in languages[corpus]} - {WORDLESS} | UNTOLD
     rest = [corpus for corpus in languages if corpus not in held_out]
     aside = tuple(corpus for corpus in rest if languages[corpus] & heard)
     return Fold(name, held_out, {corpus: weights[corpus] for corpus in rest if corpus not in aside}, aside)
@@ -69,7 +72,8 @@ def _language(name: str, languages: Mapping[str, set[str]], weights: Mapping[str
 
 def _corpus(name: str, languages: Mapping[str, set[str]], weights: Mapping[str, float]) -> Fold:
     train = {corpus: weights[corpus] for corpus in languages if corpus != name}
-    shared = any(languages[corpus] & languages[name] for corpus in train)
+    shared = any((languages[corpus] & languages[name]) - {WORDLESS} for corpus in train)
+    shared = shared or bool(set().union(*languages.values()) & UNTOLD)
     return Fold(name, (name,), train, claim="cross_corpus" if shared else "cross_lingual")
 
 

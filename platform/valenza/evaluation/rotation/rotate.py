@@ -17,7 +17,7 @@ from valenza.errors import DataError, NonFiniteError, PeerError, UsageError, Val
 from valenza.evaluation.results import read_results, write_whole
 from valenza.evaluation.rotation.folds import By, Fold, folder, folds
 from valenza.evaluation.rotation.summary import summarise, write_rotation
-from valenza.evaluation.session import evaluate_run, newest_checkpoint
+from valenza.evaluation.session import device, evaluate_run, newest_checkpoint
 from valenza.mixture.admission import problems
 from valenza.model.network import build_network
 from valenza.recipe import Recipe
@@ -56,7 +56,7 @@ def plan(recipe: Path, by: By | Sequence[Fold], *, seeds: Sequence[int], out: Pa
     parts = folds(base, by, only) if isinstance(by, str) else list(by)
     tasks = [
         Task(fold, seed, fold.recipe(base, seed), folder(out, fold, seed))
-        for seed in (seeds or [base.seed])
+        for seed in dict.fromkeys(seeds or [base.seed])
         for fold in parts
     ]
     for task in tasks:
@@ -131,8 +131,8 @@ def _run(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, ValenzaError 
     _hear_first(tasks)
     context = multiprocessing.get_context("spawn")
     devices: SimpleQueue[str] = context.SimpleQueue()
-    for device in _devices(jobs):
-        devices.put(device)
+    for name in _devices(jobs):
+        devices.put(name)
     threads = max(1, torch.get_num_threads() // jobs)
     with ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(devices, threads)) as pool:
         waiting = {pool.submit(_train_and_score, task): task for task in tasks}
@@ -163,7 +163,7 @@ def _hear_first(tasks: Sequence[Task]) -> None:
     recipe = tasks[0].recipe
     if recipe.encoder.name is None:
         return  # a new encoder is another one with every seed
-    encoder = build_network(recipe).encoder
+    encoder = build_network(recipe).encoder.to(device())
     for corpus in sorted({c for task in tasks for c in (*task.fold.train, *task.fold.held_out)}):
         index = read_index(recipe.data.shards, [corpus])
         if not may_hear_once(recipe, encoder, index.num_rows):

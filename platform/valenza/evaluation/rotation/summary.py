@@ -67,7 +67,7 @@ def _notes(rotation: Mapping[str, Any]) -> Iterator[str]:
     if any("best_layer_probe" in fold["baselines"] for fold in rotation["folds"]):
         yield "The best layer's probe takes, for each corpus, the layer that is best on it: flattered on purpose."
     if any(fold["claim"] == "cross_corpus" for fold in rotation["folds"]):
-        yield "¹ Its language was trained on, in other corpora."
+        yield "¹ Its language was trained on in other corpora, or nobody says that it was not."
     for failure in rotation.get("failed", ()):
         yield f"Failed: {failure['fold']}, seed {failure['seed']}: {failure['error'].splitlines()[0]}"
 
@@ -76,7 +76,7 @@ def _fold(runs: Sequence[Run]) -> tuple[dict[str, Any], Scores | None]:
     fold = runs[0][0]
     results = {seed: read_results(path / "results.json") for _, seed, path in runs}
     answers = [read_predictions(beside(path / "results.json")) for _, _, path in runs]
-    drawn = {corpus: _drawn([one[corpus] for one in answers], corpus) for corpus in fold.held_out}
+    drawn = {corpus: resample([one[corpus] for one in answers], corpus) for corpus in fold.held_out}
     whole = {corpus: one for corpus, one in drawn.items() if one is not None}
     draws = mean_over(list(whole.values())) if len(whole) == len(drawn) else None
     by_seed = {seed: _model(result.corpora.values()) for seed, result in results.items()}
@@ -118,12 +118,15 @@ def _extra(baseline: Mapping[str, Any]) -> dict[str, Any]:
     return {key: baseline[key] for key in ("layer", "by_layer") if baseline.get(key) is not None}
 
 
-def _drawn(runs: Sequence[Answers], corpus: str) -> Scores | None:
-    """Score resamples of a corpus; None where a single clip leaves nothing to resample."""
+def resample(runs: Sequence[Answers], corpus: str, side: int = 0) -> Scores | None:
+    """Score resamples of a corpus with the model `side` of runs; None where a single clip leaves nothing to resample.
+
+    The same speakers are drawn for every model.
+    """
     who = units(runs[0].speakers, runs[0].recordings)
     classes = sorted({c for one in runs for c in one.classes})
     confusions = [unit_confusions(one.labels, one.predicted, who.of_clip, classes) for one in runs]
-    return draw(confusions, corpus, 0, seed=_SEED).scores if len(confusions[0]) > 1 else None
+    return draw(confusions, corpus, side, seed=_SEED).scores if len(confusions[0]) > 1 else None
 
 
 def _model(corpora: Iterable[CorpusResult]) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from valenza.corpora.card import weights
 from valenza.shards.audio import SAMPLE_RATE
 from valenza.shards.export.cards import dataset_card
 from valenza.shards.export.clips import StoredClip, StoredCorpus, folder_in, write_text
+from valenza.shards.groups import together
 
 _FOLDS = 5
 _TEXTS = ("emotion", "speaker", "gender", "language", "text", "recording", "intensity")
@@ -105,40 +106,22 @@ def _folds(corpus: StoredCorpus) -> list[dict[str, list[StoredClip]]]:
     if official:
         named = {"train": "train", "validation": "valid", "test": "test"}
         return [{named[split]: corpus.by_split[split] for split in sorted(official)}]
-    group = whole_groups(corpus.clips)
-    sizes = Counter(group.values())
+    group = together((clip.speaker, clip.recording) for clip in corpus.clips)
+    sizes = Counter(group[clip.speaker] for clip in corpus.clips)
     count = min(_FOLDS, len(sizes))
     if count < 2:
         return []  # one speaker cannot be kept apart from himself
-    held: list[set[int]] = [set() for _ in range(count)]
-    for number, _ in sorted(sizes.items(), key=lambda item: (-item[1], item[0])):
-        min(held, key=lambda fold: sum(sizes[n] for n in fold)).add(number)
+    held: list[set[str]] = [set() for _ in range(count)]
+    # by name, so that the order of the index does not decide
+    for speaker, _ in sorted(sizes.items(), key=lambda item: (-item[1], item[0])):
+        min(held, key=lambda fold: sum(sizes[s] for s in fold)).add(speaker)
     return [
         {
-            "train": [clip for clip in corpus.clips if group[clip.row] not in fold],
-            "test": [clip for clip in corpus.clips if group[clip.row] in fold],
+            "train": [clip for clip in corpus.clips if group[clip.speaker] not in fold],
+            "test": [clip for clip in corpus.clips if group[clip.speaker] in fold],
         }
         for fold in held
     ]
-
-
-def whole_groups(clips: Sequence[StoredClip]) -> Mapping[int, int]:
-    """Return row → group, such that clips of one speaker, or cut from one recording, are in one group."""
-    parent: dict[str, str] = {}
-
-    def top(node: str) -> str:
-        while parent.setdefault(node, node) != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
-
-    for clip in clips:
-        parent[top(f"recording {clip.recording}")] = top(f"speaker {clip.speaker}")
-    numbers: dict[str, int] = {}
-    # by name, so that the order of the index does not decide
-    for clip in sorted(clips, key=lambda clip: (clip.speaker, clip.recording)):
-        numbers.setdefault(top(f"speaker {clip.speaker}"), len(numbers))
-    return {clip.row: numbers[top(f"speaker {clip.speaker}")] for clip in clips}
 
 
 def _json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
