@@ -192,7 +192,8 @@ def test_overrides_come_after_the_file_and_are_named_in_mistakes(write: Any) -> 
     assert recipe.training.peak_lr == 1e-4
     assert recipe.data.train == {"b": 0.5, "no": 2}
     assert recipe.augment.versions == 3
-    assert recipe.augment.gain is not None and recipe.augment.gain.p == 0.5
+    assert recipe.augment.gain is not None
+    assert recipe.augment.gain.p == 0.5
     assert recipe.encoder.freeze == ("all",)
     told = refused(
         path, "training.step=3", "seed=x", "oops", "a..b=1", "seed=[", "seed=" + "[" * 3_000, "seed=" + "1" * 5_000

@@ -86,8 +86,9 @@ class Encoder(Settings):
     """Parts that are not trained: `all`, `conv`, `positions`, `blocks.0-3`, `blocks.5` or `norm`."""
     attention: Literal["window", "clip"] = "window"
     """What a frame attends to: the whole window as in the paper, or its own clip alone (Whisper only)."""
-    layers: Literal["last", "mixture"] = "last"
-    """What the heads read: the last layer, or a learned softmax mixture over the outputs of all blocks."""
+    layers: Literal["last", "mixture", "joined"] = "last"
+    """What the heads read: the last layer, a learned softmax mixture over the outputs of all blocks, or all of them
+    side by side, which wants a strong weight decay."""
     adapters: Adapters | None = None
     """Trained whatever is frozen, at the rate of the encoder."""
 

@@ -185,7 +185,7 @@ def test_folders_that_hold_no_encoder_are_told(tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("layers", "depth"), [("last", 1), ("mixture", 3)])
+@pytest.mark.parametrize(("layers", "depth"), [("last", 1), ("mixture", 3), ("joined", 3)])
 def test_a_network_gives_logits_for_every_frame(layers: str, depth: int) -> None:
     raw = {"stage": "utterance", "data": {"shards": "s", "train": {"a": 1}}, "training": {"steps": 1}}
     network = build_network(Recipe(**raw, encoder=Encoder(new=SMALL, layers=layers))).eval()  # type: ignore[arg-type]
@@ -193,6 +193,6 @@ def test_a_network_gives_logits_for_every_frame(layers: str, depth: int) -> None
     frames = torch.zeros(2, 50, dtype=torch.long)
     logits = network(sound, frames)
     assert logits.shape == (2, 50, 8)
-    assert len(network.mixture.scores) == depth
+    assert network.layer_reader.depth == depth
     held = torch.stack(network.layers(sound, frames), dim=2)
     torch.testing.assert_close(network(held, frames), logits, atol=1e-5, rtol=0)

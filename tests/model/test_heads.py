@@ -5,7 +5,23 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from valenza.model.heads import FrameHead, LayerMixture, clip_means
+from valenza.model.heads import FrameHead, clip_means
+from valenza.model.layers import JoinedLayers, LayerMixture
+
+
+def test_joined_layers_stand_side_by_side_and_keep_their_length() -> None:
+    torch.manual_seed(0)
+    layers = [torch.randn(2, 300, 4) * 10**k + k for k in range(4)]
+    joined = JoinedLayers(3, 4)
+    joined.calibrate([[layer.flatten(0, 1) for layer in layers[-3:]]])
+    read = joined(layers)
+    assert read.shape == (2, 300, joined.width)
+    for k in range(3):
+        own = layers[k + 1]
+        wanted = (own - own.mean(dim=(0, 1))) / own.std(dim=(0, 1), unbiased=False) / 3**0.5
+        torch.testing.assert_close(read[..., 4 * k : 4 * k + 4], wanted, atol=1e-4, rtol=1e-4)
+    assert read.square().sum(-1).mean() == pytest.approx(4, rel=1e-3)  # as one layer alone
+    assert not list(joined.parameters())
 
 
 def test_calibrated_layers_have_zero_mean_and_unit_scale() -> None:

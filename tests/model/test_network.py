@@ -7,6 +7,7 @@ import torch
 from valenza.features.batch import FRAME, Batch, Hearing, join
 from valenza.model.encoders import SpeechEncoder
 from valenza.model.heads import FrameHead
+from valenza.model.layers import LayerMixture
 from valenza.model.network import Network, build_network
 from valenza.recipe import Recipe
 
@@ -24,7 +25,7 @@ def heard(inputs: torch.Tensor, frames: torch.Tensor) -> Batch:
 def test_scales_are_of_what_the_loss_sees(per_clip: bool) -> None:
     generator = torch.Generator().manual_seed(0)
     passes = [10 + torch.randn(2, 6, 3, 4, generator=generator) for _ in range(3)]
-    network = Network(SpeechEncoder(Hearing("mel"), 4, 3), FrameHead(4, 8, 0.0, per_clip=per_clip), mixed_layers=2)
+    network = Network(SpeechEncoder(Hearing("mel"), 4, 3), LayerMixture(2, 4), FrameHead(4, 8, 0.0, per_clip=per_clip))
     network.calibrate(heard(inputs, FRAMES) for inputs in passes)
     for layer in range(2):
         rows = []
@@ -34,8 +35,10 @@ def test_scales_are_of_what_the_loss_sees(per_clip: bool) -> None:
             rows += [clip.mean(dim=0, keepdim=True) for clip in own] if per_clip else own
         seen = torch.cat(rows)
         assert len(seen) == (9 if per_clip else 27)
-        torch.testing.assert_close(network.mixture.mean[layer], seen.mean(dim=0))
-        torch.testing.assert_close(network.mixture.scale[layer], seen.std(dim=0, unbiased=False), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(network.layer_reader.mean[layer], seen.mean(dim=0))
+        torch.testing.assert_close(
+            network.layer_reader.scale[layer], seen.std(dim=0, unbiased=False), rtol=1e-4, atol=1e-5
+        )
 
 
 def test_a_loss_on_clips_calibrates_alike_on_frames_and_on_clips_that_were_heard_once() -> None:
@@ -59,7 +62,7 @@ def test_a_loss_on_clips_calibrates_alike_on_frames_and_on_clips_that_were_heard
     clips = [(3000 * generator.standard_normal(n * FRAME)).astype(np.int16) for n in (20, 35, 28)]
     waveform, frames = join(clips)
     network.calibrate([heard(waveform[None], frames[None])])
-    scales = network.mixture.state_dict()
+    scales = network.layer_reader.state_dict()
     means = []
     for clip in clips:
         alone, own = join([clip])
@@ -67,5 +70,5 @@ def test_a_loss_on_clips_calibrates_alike_on_frames_and_on_clips_that_were_heard
             layers = network.layers(alone[None], own[None])
         means.append(torch.stack([layer[0].mean(dim=0) for layer in layers]))
     network.calibrate([heard(torch.stack(means)[None], torch.arange(3)[None])])
-    for name, value in network.mixture.state_dict().items():
+    for name, value in network.layer_reader.state_dict().items():
         torch.testing.assert_close(scales[name], value, rtol=1e-3, atol=1e-4)

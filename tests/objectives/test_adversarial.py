@@ -13,6 +13,7 @@ from valenza.evaluation.domain import domain_probe
 from valenza.features.batch import Batch, Hearing
 from valenza.model.encoders import SpeechEncoder
 from valenza.model.heads import FrameHead
+from valenza.model.layers import LayerMixture
 from valenza.model.network import Network
 from valenza.objectives.adversarial import DomainAdversary, clip_sizes, grown
 from valenza.objectives.task import UtteranceTask
@@ -44,8 +45,8 @@ def task(
     objective = Objective(level=level, domain=domain)  # type: ignore[arg-type]
     hidden = "tanh" if projection else "linear"
     head = FrameHead(4, 8, 0.0, projection=projection, hidden=hidden, per_clip=level == "clip")
-    network = Network(SpeechEncoder(Hearing("mel"), 4, 2), head, mixed_layers=2)
-    nn.init.normal_(network.mixture.scores)
+    network = Network(SpeechEncoder(Hearing("mel"), 4, 2), LayerMixture(2, 4), head)
+    nn.init.normal_(network.layer_reader.scores)
     adversary = None if mode == "none" else DomainAdversary(domain, DOMAIN_OF_ROW, head.width)
     return UtteranceTask(network, objective, adversary=adversary)
 
@@ -64,7 +65,7 @@ def test_sums_equal_slow_loops(level: str, counts: list[bool], projection: int |
     losses, plain = one(held), task("none", level, projection=projection)(held)
     assert one.adversary is not None
     network = one.network
-    mixed = network.mixture(list(held.inputs.unbind(dim=2)))
+    mixed = network.layer_reader(list(held.inputs.unbind(dim=2)))
     total, right = 0.0, 0.0
     for clip in range(5):
         own = [mixed[b, t] for b in range(3) for t in range(6) if FRAMES[b, t] == clip]

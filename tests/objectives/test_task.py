@@ -7,6 +7,7 @@ from torch import nn
 from valenza.features.batch import Batch, Hearing
 from valenza.model.encoders import SpeechEncoder
 from valenza.model.heads import FrameHead
+from valenza.model.layers import LayerMixture
 from valenza.model.network import Network
 from valenza.objectives.soft_labels import smooth, soft_cross_entropy
 from valenza.objectives.task import UtteranceTask
@@ -27,8 +28,8 @@ def batch(counts: list[bool]) -> Batch:
 
 def task(**objective: object) -> UtteranceTask:
     torch.manual_seed(0)
-    network = Network(SpeechEncoder(Hearing("mel"), 4, 2), FrameHead(4, 8, 0.0), mixed_layers=2)
-    nn.init.normal_(network.mixture.scores)
+    network = Network(SpeechEncoder(Hearing("mel"), 4, 2), LayerMixture(2, 4), FrameHead(4, 8, 0.0))
+    nn.init.normal_(network.layer_reader.scores)
     return UtteranceTask(network, Objective(**objective))  # type: ignore[arg-type]
 
 

@@ -1,53 +1,8 @@
-"""What is learned on top of an encoder: which of its layers to read, and the emotions."""
-
-from collections.abc import Iterable, Sequence
+"""What is learned on top of an encoder to tell the emotions."""
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-
-
-class LayerMixture(nn.Module):
-    """A learned softmax mixture over layers, each brought to zero mean and unit scale.
-
-    The last layers of a speech recogniser hold words; the middle ones hold the voice. What tells emotions apart
-    varies little beside what all frames share, so without the scaling a linear head learns hundreds of times slower.
-    The scales are measured once, on training windows, before the first step.
-    """
-
-    def __init__(self, depth: int, width: int) -> None:
-        super().__init__()
-        self.scores = nn.Parameter(torch.zeros(depth))
-        self.mean: Tensor
-        self.scale: Tensor
-        self.register_buffer("mean", torch.zeros(depth, width))
-        self.register_buffer("scale", torch.ones(depth, width))
-
-    def forward(self, layers: Sequence[Float[Tensor, "batch frames width"]]) -> Float[Tensor, "batch frames width"]:
-        """Return the mixture of the last `depth` layers."""
-        share = self.scores.softmax(dim=0)
-        chosen = layers[-len(share) :]
-        # One pass over each layer: the scaling is folded into the mixture's weight and a constant.
-        factor = share[:, None] / self.scale
-        mixed = torch.zeros_like(chosen[0], dtype=torch.float32)
-        for weight, layer in zip(factor, chosen, strict=True):
-            mixed = torch.addcmul(mixed, layer.float(), weight)
-        return mixed - (factor * self.mean).sum(dim=0)
-
-    @torch.no_grad()
-    def calibrate(self, heard: Iterable[Sequence[Float[Tensor, "rows width"]]]) -> None:
-        """Measure the scales: `heard` yields, pass by pass, the spoken frames (or the clips' means) of every layer."""
-        count = 0
-        sums = torch.zeros(2, *self.mean.shape, dtype=torch.float64)
-        for layers in heard:
-            frames = torch.stack(list(layers)).double().cpu()
-            count += frames.shape[1]
-            sums += torch.stack([frames.sum(dim=1), frames.square().sum(dim=1)])
-        mean = sums[0] / max(count, 1)
-        variance = (sums[1] / max(count, 1) - mean.square()).clamp(min=1e-8)
-        self.mean.copy_(mean)
-        self.scale.copy_(variance.sqrt())
-
 
 HIDDEN: dict[str, type[nn.Module]] = {"linear": nn.Identity, "relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
 """What a projection may end with."""

@@ -9,18 +9,17 @@ from torch import Tensor, nn
 from valenza.features.batch import SILENCE, Batch, hear
 from valenza.labels.native import outputs
 from valenza.model.encoders import SpeechEncoder, load_encoder
-from valenza.model.heads import FrameHead, LayerMixture, clip_means
+from valenza.model.heads import FrameHead, clip_means
+from valenza.model.layers import JoinedLayers, LayerMixture
 from valenza.recipe import Recipe
 
 
 class Network(nn.Module):
     """Speech to logits of the 8 emotions or of an adapted head's outputs, for every 50 Hz frame."""
 
-    def __init__(self, encoder: SpeechEncoder, head: FrameHead, *, mixed_layers: int) -> None:
+    def __init__(self, encoder: SpeechEncoder, layer_reader: LayerMixture | JoinedLayers, head: FrameHead) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.mixture = LayerMixture(mixed_layers, encoder.width)
-        self.head = head
+        self.encoder, self.layer_reader, self.head = encoder, layer_reader, head
 
     def layers(
         self, inputs: Tensor, clip_of_frame: Int64[Tensor, "batch frames"]
@@ -34,7 +33,7 @@ class Network(nn.Module):
 
     def read(self, inputs: Tensor, clip_of_frame: Int64[Tensor, "batch frames"]) -> Float[Tensor, "batch frames read"]:
         """Return what the heads read of every frame; its mean over a clip goes to `represent` or to `head`."""
-        return self.head.before(self.mixture(self.layers(inputs, clip_of_frame)))
+        return self.head.before(self.layer_reader(self.layers(inputs, clip_of_frame)))
 
     def represent(self, means: Float[Tensor, "clips read"]) -> Float[Tensor, "clips width"]:
         """Return what the emotion head's last layer reads of clips, given the mean of `read` over each clip's frames.
@@ -56,7 +55,7 @@ class Network(nn.Module):
         They are those of what the loss sees: of frames, or of clips' means, which vary less and in other directions.
         """
         self.eval()
-        depth = len(self.mixture.scores)
+        depth = self.layer_reader.depth
 
         def heard() -> Iterable[list[Tensor]]:
             for batch in batches:
@@ -67,19 +66,21 @@ class Network(nn.Module):
                 else:
                     yield [layer[frame != SILENCE] for layer in layers]
 
-        self.mixture.calibrate(heard())
+        self.layer_reader.calibrate(heard())
 
 
 def build_network(recipe: Recipe) -> Network:
     """Build the network of a recipe; what is new in it draws from torch's generator."""
     encoder = load_encoder(recipe.encoder)
-    heads = recipe.heads
+    heads, reads = recipe.heads, recipe.encoder.layers
+    depth = 1 if reads == "last" else encoder.depth
+    layer_reader = (JoinedLayers if reads == "joined" else LayerMixture)(depth, encoder.width)
     head = FrameHead(
-        encoder.width,
+        layer_reader.width,
         len(outputs(recipe)),
         heads.dropout,
         projection=heads.projection,
         hidden=heads.hidden,
         per_clip=recipe.objective.level == "clip",
     )
-    return Network(encoder, head, mixed_layers=encoder.depth if recipe.encoder.layers == "mixture" else 1)
+    return Network(encoder, layer_reader, head)

@@ -45,7 +45,7 @@ def begin_with(network: Network, adapt: Adapt) -> Path:
     source = checkpoint.newest(adapt.source / "checkpoints")
     if source is None:
         raise UsageError(f"adapt.from: {adapt.source} has no checkpoint to start from")
-    kept = ("encoder.", "mixture.", "head.") if adapt.outputs == "emotions" else ("encoder.", "mixture.")
+    kept = ("encoder.", "layer_reader.", "head.") if adapt.outputs == "emotions" else ("encoder.", "layer_reader.")
     weights = {name: w for name, w in checkpoint.load_weights(source).items() if name.startswith(kept)}
     own = {name: w for name, w in network.state_dict().items() if name.startswith(kept)}
     other = [
