@@ -127,8 +127,9 @@ class Domain(Settings):
     penalty: NonNegativeFloat = 0.0
     """Times the squared gradient of the domain logits by what is read, added to the loss. Without it the two play a
     game that need not converge (Mescheder et al. 2018, R1), and a fresh probe may find more than before."""
-    rate: PositiveFloat = 1.0
-    """Learning rate of the domain head, as a multiple of the other heads'; an adversary that lags is easily fooled."""
+    lr: PositiveFloat | None = None
+    """Learning rate of the domain head, the same at every step, so that it catches up as the others slow down (two time
+    scales, Heusel et al. 2017); where absent, that of the other heads, with their schedule."""
     of: Annotated[tuple[Literal["corpus", "speaker", "language"], ...], Field(min_length=1)] = (
         "corpus",
         "speaker",

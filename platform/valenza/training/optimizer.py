@@ -19,28 +19,26 @@ _END = _START / 1e4
 def build_optimizer(task: nn.Module, network: nn.Module, settings: Training) -> torch.optim.AdamW:
     """Return AdamW over what is trained: encoder and new parts apart; no decay on biases, scales and mixtures.
 
-    `task` holds the network and what learns beside it, such as a domain head, which has a rate of its own. With
-    `layer_decay` each part of `network.encoder` has one too (`depths`).
+    `task` holds the network and what learns beside it. A domain head may have a constant rate of its own; it has a
+    penalty instead of decay. With `layer_decay` each part of `network.encoder` has a rate of its own too (`depths`).
     """
     new = settings.peak_lr if settings.head_lr is None else settings.head_lr
     encoder: Any = network.encoder
     inside = {id(p) for p in encoder.parameters()}
     below = depths(encoder) if settings.layer_decay < 1 else {}
-    faster = {
-        id(p): module.settings.rate
-        for module in task.modules()
-        if isinstance(module, DomainAdversary)
-        for p in module.parameters()
-    }
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    adversary = [m for m in task.modules() if isinstance(m, DomainAdversary)]
+    constant = {id(p): m.settings.lr for m in adversary for p in m.parameters()}
+    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for parameter in trained(task.parameters()):
-        depth = below.get(id(parameter), 0)
-        peak = settings.peak_lr * settings.layer_decay**depth if id(parameter) in inside else new
-        peak *= faster.get(id(parameter), 1.0)
-        decay = settings.weight_decay if parameter.ndim > 1 else 0.0
-        groups.setdefault((peak, decay), []).append(parameter)
+        depth, own = below.get(id(parameter), 0), constant.get(id(parameter))
+        peak = settings.peak_lr * settings.layer_decay**depth if id(parameter) in inside else own or new
+        decay = settings.weight_decay if parameter.ndim > 1 and id(parameter) not in constant else 0.0
+        groups.setdefault((peak, decay, own is not None), []).append(parameter)
     return torch.optim.AdamW(
-        [{"params": p, "lr": peak, "peak": peak, "weight_decay": decay} for (peak, decay), p in groups.items()]
+        [
+            {"params": p, "lr": peak, "peak": peak, "weight_decay": decay, "constant": constant}
+            for (peak, decay, constant), p in groups.items()
+        ]
     )
 
 
@@ -72,7 +70,7 @@ def set_rates(optimizer: torch.optim.Optimizer, step: int, settings: Training) -
     """Give every group its learning rate for a step (0-based); returns the encoder's."""
     share = 1.0 if settings.schedule == "constant" else one_cycle(step, settings.steps, settings.warmup)
     for group in optimizer.param_groups:
-        group["lr"] = group["peak"] * share
+        group["lr"] = group["peak"] * (1.0 if group["constant"] else share)
     return settings.peak_lr * share
 
 
