@@ -29,7 +29,7 @@ bench: install
 	$(BIN)/valenza bench plan
 
 docs: install
-	$(BIN)/valenza tabulate recipes/results/*.json --into README.md
+	$(BIN)/valenza tabulate recipes/results/real_small-*.json --into README.md
 	$(BIN)/valenza corpus list --markdown > datasets_manifests/README.md
 
 clean:

@@ -19,7 +19,7 @@ RECIPE = """stage: adapt
 seed: 11
 data: {{shards: {shards}, train: {{german: 1}}, window_seconds: 6}}
 adapt: {{from: {run}, per_class: 2, freeze: [all]}}
-objective: {{domain: {{mode: reversal, weight: 0.3, penalty: 0.1, rate: 3, of: [speaker]}}}}
+objective: {{domain: {{mode: reversal, weight: 0.3, penalty: 0.1, lr: 0.003, of: [speaker]}}}}
 training: {{steps: 6, windows_per_step: 2, peak_lr: 1e-2, average: {{ema: 0.5}}, checkpoint_every: 3}}
 """
 
