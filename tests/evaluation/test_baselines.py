@@ -200,7 +200,6 @@ def test_the_machine_is_scikit_learns_and_stays_within_the_corpuss_classes() -> 
 def test_real_speech_gives_the_88_functionals_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corner: Any
 ) -> None:
-    pytest.importorskip("opensmile", reason="the extra `baselines` is not installed")
     from valenza.evaluation.baselines.egemaps import functionals
 
     monkeypatch.setenv("VALENZA_CACHE", str(tmp_path))

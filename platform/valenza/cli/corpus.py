@@ -130,15 +130,15 @@ def corpus_new(
     manifests: Manifests = MANIFESTS,
 ) -> None:
     """Look at a folder and write a first manifest, in which the label map is to be filled in."""
-    from valenza.corpora.exchange.plan import put
     from valenza.corpora.scaffold import identifier, scaffold
+    from valenza.files import write_whole
 
     corpus = name or identifier(folder)
     path = manifests / f"{corpus}.yaml"
     if path.exists():
         raise UsageError(f"{path} exists; delete it first, or give another --id")
     text = scaffold(folder, corpus)
-    put(path, text)
+    write_whole(text, path)
     say(f"wrote {path}; fill in its label map, then run `valenza corpus check {corpus} --root {folder}`")
 
 

@@ -5,13 +5,15 @@ import os
 import signal
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import soundfile
 
+T = TypeVar("T")
 _BLOCK = 1 << 16
 _FULL_SCALE = 0.9999
 """16-bit audio at its limit is 32767 / 32768 = .99997."""
@@ -64,16 +66,21 @@ def prepare() -> None:
     os.close(quiet)
 
 
-def listen_all(jobs: Sequence[Job]) -> list[Heard]:
-    """Listen to several stretches; a decoder that hangs ends this process, which its parent notices."""
-    heard: list[Heard] = []
+def in_time(work: Callable[[Job], T], jobs: Sequence[Job]) -> list[T]:
+    """Do something with several stretches; a decoder that hangs ends this process, which its parent notices."""
+    done: list[T] = []
     for job in jobs:
         if sys.platform != "win32":
             signal.alarm(_SECONDS_PER_FILE)
-        heard.append(listen(job))
+        done.append(work(job))
         if sys.platform != "win32":
             signal.alarm(0)
-    return heard
+    return done
+
+
+def listen_all(jobs: Sequence[Job]) -> list[Heard]:
+    """Listen to several stretches in a worker."""
+    return in_time(listen, jobs)
 
 
 def listen(job: Job) -> Heard:

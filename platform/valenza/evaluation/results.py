@@ -2,15 +2,15 @@
 
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from valenza.errors import UsageError, WriteError
+from valenza.errors import UsageError
 from valenza.evaluation.schema import Interval, Results
+from valenza.files import write_whole
 from valenza.terminal import say, table
 
 FORMAT = 1
@@ -42,17 +42,6 @@ def write_results(results: Mapping[str, Any], path: Path) -> None:
     Results.model_validate(plain)
     text = json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     write_whole(text, path)
-
-
-def write_whole(text: str, path: Path) -> None:
-    """Write a file by renaming a finished one, so that a reader never sees half of it. Raises `WriteError`."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise WriteError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def read_results(path: Path) -> Results:

@@ -12,7 +12,7 @@ from valenza.evaluation.calibration import fit_temperature
 from valenza.evaluation.clips import sample
 from valenza.evaluation.listen import Ear
 from valenza.evaluation.protocol import training_prior
-from valenza.evaluation.results import write_whole
+from valenza.files import write_whole
 from valenza.recipe import Recipe
 from valenza.shards.read import Reader
 from valenza.stages.prepare import Prepared, clip_weights

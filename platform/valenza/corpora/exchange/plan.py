@@ -7,13 +7,13 @@ import shutil
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from valenza.corpora.exchange.draft import Outline, draft
 from valenza.corpora.exchange.said import FIELDS, Reading, Said
-from valenza.errors import UsageError, WriteError
+from valenza.errors import UsageError
+from valenza.files import write_whole
 
 _COLUMNS = tuple(name for name in FIELDS if name != "votes")
 
@@ -74,11 +74,11 @@ class Plan:
     def write(self) -> Brought:
         """Put the table beside the audio, the audio in its place, and the manifest last."""
         text, unfilled = draft(self.outline)
-        put(self.folder / self.outline.table, self._rows())
+        write_whole(self._rows(), self.folder / self.outline.table)
         if self.staged:
             self.folder.rename(self.root)
         self._made.append(self.root if self.staged else self.root / self.outline.table)
-        put(self.manifest, text)
+        write_whole(text, self.manifest)
         self._made.append(self.manifest)
         of = self.outline
         return Brought(of.corpus, self.manifest, self.root, len(of.files), of.speakers, unfilled, of.about.notes)
@@ -113,19 +113,6 @@ def _cell(said: Said, name: str) -> str:
         value = said.start if name == "start" else said.end
         return "" if value is None else repr(value)
     return said.facts.get(name, "")
-
-
-def put(path: Path, content: str) -> None:
-    """Write a file, in a folder that is made, so that it is there whole or not at all; raises `WriteError`."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(content, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise WriteError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 def bare(path: Path) -> str:

@@ -2,8 +2,6 @@
 
 import hashlib
 import multiprocessing
-import signal
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -14,7 +12,7 @@ import soundfile
 import soxr
 from jaxtyping import Float32, Float64, UInt32
 
-from valenza.corpora.listen import Job, prepare
+from valenza.corpora.listen import Job, in_time, prepare
 from valenza.corpora.shortcuts.fingerprint import RATE, fingerprint
 from valenza.errors import DataError
 from valenza.terminal import track
@@ -25,7 +23,6 @@ EDGE = 512
 """Samples at 16 kHz (32 ms) that are kept of an abrupt end, to see which clip goes on from there."""
 
 _FILES_PER_TASK = 24
-_SECONDS_PER_FILE = 120
 _LONGEST_SECONDS = 600
 """A longer clip is judged by its first ten minutes."""
 _FRAME_SECONDS = 0.01
@@ -102,15 +99,7 @@ def _measure_task(jobs: Sequence[Job]) -> list[Measured | None]:
 
 
 def _measure_apart(jobs: Sequence[Job]) -> list[Measured | None]:
-    """Measure in a worker: a decoder that hangs ends the process, which its parent notices."""
-    answers: list[Measured | None] = []
-    for job in jobs:
-        if sys.platform != "win32":
-            signal.alarm(_SECONDS_PER_FILE)
-        answers.append(measure(job))
-        if sys.platform != "win32":
-            signal.alarm(0)
-    return answers
+    return in_time(measure, jobs)
 
 
 def measure(job: Job) -> Measured | None:

@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 
 from valenza.evaluation.page.markup import Html
-from valenza.evaluation.results import write_whole
+from valenza.files import write_whole
 
 _STYLE = Path(__file__).with_name("report.css")
 # Titles come from manifests that anybody may have written. All text is escaped; should that fail, still no script runs.

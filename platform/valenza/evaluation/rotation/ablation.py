@@ -13,9 +13,10 @@ from valenza.config import Settings, load, suggestion
 from valenza.errors import UsageError
 from valenza.evaluation.comparison.paired import Scores, difference, mean_over
 from valenza.evaluation.predictions import beside, read_predictions
-from valenza.evaluation.results import BASELINES, finite, percent, read_results, write_whole
+from valenza.evaluation.results import BASELINES, finite, percent, read_results
 from valenza.evaluation.rotation.rotate import rotate
 from valenza.evaluation.rotation.summary import resample
+from valenza.files import write_whole
 from valenza.terminal import say
 
 PROBED = ("corpus", "speaker")

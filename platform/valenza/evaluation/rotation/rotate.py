@@ -14,10 +14,11 @@ import torch
 
 from valenza.config import load
 from valenza.errors import DataError, NonFiniteError, PeerError, UsageError, ValenzaError
-from valenza.evaluation.results import read_results, write_whole
+from valenza.evaluation.results import read_results
 from valenza.evaluation.rotation.folds import By, Fold, folder, folds
 from valenza.evaluation.rotation.summary import summarise, write_rotation
 from valenza.evaluation.session import device, evaluate_run, newest_checkpoint
+from valenza.files import write_whole
 from valenza.mixture.admission import problems
 from valenza.model.network import build_network
 from valenza.recipe import Recipe

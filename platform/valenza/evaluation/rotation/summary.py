@@ -10,9 +10,10 @@ import numpy as np
 from valenza.evaluation.bootstrap import percentiles, unit_confusions, units
 from valenza.evaluation.comparison.paired import COMPARED, Scores, draw, mean_over
 from valenza.evaluation.predictions import Answers, beside, read_predictions
-from valenza.evaluation.results import BASELINES, finite, percent, read_results, write_whole
+from valenza.evaluation.results import BASELINES, finite, percent, read_results
 from valenza.evaluation.rotation.folds import Fold
 from valenza.evaluation.schema import CorpusResult, Results
+from valenza.files import write_whole
 
 Run = tuple[Fold, int, Path]
 _SEED = 0
