@@ -14,28 +14,9 @@ import soundfile
 
 from valenza.corpora.card import read_card
 from valenza.corpora.check import check
-from valenza.corpora.clip import Clip
-from valenza.corpora.exchange.bring import Brought, Wanted, bring
+from valenza.corpora.exchange.bring import Wanted, bring
 from valenza.corpora.exchange.languages import code, name
-from valenza.corpora.parse import clips
 from valenza.errors import DataError, UsageError
-
-
-def read_back(brought: Brought) -> dict[str, Clip]:
-    """The clips by file, which must all be there without a problem."""
-    parsed = clips(read_card(brought.manifest), brought.root)
-    assert not parsed.problems
-    assert len(parsed.clips) == brought.clips
-    return {clip.source: clip for clip in parsed.clips}
-
-
-def tree(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
-
-
-@pytest.fixture
-def manifests(tmp_path: Path) -> Path:
-    return tmp_path / "manifests"
 
 
 def encoded(number: int, form: str = "WAV") -> bytes:
@@ -52,23 +33,24 @@ def write_rows(path: Path, rows: list[dict[str, Any]], features: Mapping[str, An
     return path
 
 
-def test_datasets_rows_are_written_out_once(tmp_path: Path, manifests: Path) -> None:
+def test_datasets_rows_are_written_out_once(desk: Any) -> None:
     features = {"audio": {"_type": "Audio"}, "label": {"_type": "ClassLabel", "names": ["happy", "sad"]}}
     rows = [
         {"audio": {"bytes": encoded(n, form), "path": "/home/x/../audio.wav"}, "label": n % 2, "speaker_id": 4 + n}
         for n, form in enumerate(("WAV", "FLAC", "OGG"))
     ]
     for split, part in (("train", rows[:2]), ("test", rows[2:])):
-        write_rows(tmp_path / "set" / "data" / f"{split}-00000-of-00001.parquet", part, features)
-    brought = bring(tmp_path / "set", "datasets", manifests, Wanted(out=tmp_path / "data"))[0]
-    found = read_back(brought)
+        write_rows(desk.folder / "set" / "data" / f"{split}-00000-of-00001.parquet", part, features)
+    brought = bring(desk.folder / "set", "datasets", desk.manifests, Wanted(out=desk.folder / "data"))[0]
+    found = desk.read_back(brought)
     assert {key: (clip.label, clip.speaker, clip.split) for key, clip in found.items()} == {
         "audio.ogg": ("happy", "6", "test"),
         "audio.2.wav": ("happy", "4", "train"),
         "audio.3.flac": ("sad", "5", "train"),
     }
     assert (brought.root / "audio.2.wav").read_bytes() == rows[0]["audio"]["bytes"]
-    assert tree(tmp_path / "data") == ["set", *(f"set/{n}" for n in sorted([*found, "set.tsv"]))]
+    below = [name for name in desk.tree() if name.startswith("data/")]
+    assert below == ["data/set", *sorted(f"data/set/{name}" for name in [*found, "set.tsv"])]
 
 
 @pytest.mark.parametrize(
@@ -80,14 +62,14 @@ def test_datasets_rows_are_written_out_once(tmp_path: Path, manifests: Path) -> 
         ({"audio": {"bytes": encoded(1), "path": "b.wav"}, "label": None}, r"row 2: label: none of"),
     ],
 )
-def test_rows_that_are_wrong_leave_no_audio_behind(tmp_path: Path, row: dict[str, Any], message: str) -> None:
+def test_rows_that_are_wrong_leave_no_audio_behind(desk: Any, row: dict[str, Any], message: str) -> None:
     good = {"audio": {"bytes": encoded(0), "path": "g.wav"}, "label": "sad"}
-    path = write_rows(tmp_path / "x.parquet", [good, row])
+    path = write_rows(desk.folder / "x.parquet", [good, row])
     with pytest.raises(DataError, match=message):
-        bring(path, "datasets", tmp_path / "m", Wanted(out=tmp_path / "data"))
-    assert tree(tmp_path) == ["x.parquet"]
+        bring(path, "datasets", desk.folder / "m", Wanted(out=desk.folder / "data"))
+    assert desk.tree() == ["x.parquet"]
     with pytest.raises(UsageError, match="--out says under which data root"):
-        bring(path, "datasets", tmp_path / "m")
+        bring(path, "datasets", desk.folder / "m")
 
 
 def cameo_row(number: int, dataset: str, language: str) -> dict[str, Any]:
@@ -105,39 +87,39 @@ def cameo_row(number: int, dataset: str, language: str) -> dict[str, Any]:
     }
 
 
-def test_cameo_becomes_a_corpus_for_each_dataset(tmp_path: Path, manifests: Path) -> None:
+def test_cameo_becomes_a_corpus_for_each_dataset(desk: Any) -> None:
     languages = {"nEMO": "Polish", "CREMA-D": "English"}
     rows = [cameo_row(n, dataset, spoken) for dataset, spoken in languages.items() for n in range(4)]
-    write_rows(tmp_path / "cameo" / "data" / "nemo-00000-of-00001.parquet", rows)
-    brought = bring(tmp_path / "cameo", "cameo", manifests, Wanted(out=tmp_path / "data"))
+    write_rows(desk.folder / "cameo" / "data" / "nemo-00000-of-00001.parquet", rows)
+    brought = bring(desk.folder / "cameo", "cameo", desk.manifests, Wanted(out=desk.folder / "data"))
     assert [one.corpus for one in brought] == ["nemo", "crema-d"]
     for one, (dataset, spoken) in zip(brought, languages.items(), strict=True):
-        assert len(read_back(one)) == 4
+        assert len(desk.read_back(one)) == 4
         card = read_card(one.manifest)
         assert card.licence == f"licence of {dataset}"
         assert card.languages == (code(spoken),)
         assert check(card, one.root, 1).errors == []
 
 
-def test_cameo_rows_must_be_whole(tmp_path: Path, manifests: Path) -> None:
+def test_cameo_rows_must_be_whole(desk: Any) -> None:
     rows = [
         cameo_row(0, "nEMO", "Polish"),
         cameo_row(0, "nEMO", "Polish"),
         cameo_row(1, "nEMO", "Polish") | {"license": ""},
     ]
-    path = write_rows(tmp_path / "x.parquet", rows)
+    path = write_rows(desk.folder / "x.parquet", rows)
     with pytest.raises(DataError) as told:
-        bring(path, "cameo", manifests, Wanted(out=tmp_path / "data"))
+        bring(path, "cameo", desk.manifests, Wanted(out=desk.folder / "data"))
     assert f"{path}: row 2: file_id: 'nEMO_0' is there twice" in str(told.value)
     assert f"{path}: row 3: license: is missing" in str(told.value)
 
 
-def test_one_corpus_that_cannot_be_written_undoes_the_others(tmp_path: Path, manifests: Path) -> None:
-    path = write_rows(tmp_path / "x.parquet", [cameo_row(0, "one", "Polish"), cameo_row(0, "two", "Polish")])
-    (tmp_path / "data" / "two").mkdir(parents=True)
+def test_one_corpus_that_cannot_be_written_undoes_the_others(desk: Any) -> None:
+    path = write_rows(desk.folder / "x.parquet", [cameo_row(0, "one", "Polish"), cameo_row(0, "two", "Polish")])
+    (desk.folder / "data" / "two").mkdir(parents=True)
     with pytest.raises(UsageError, match="two exists"):
-        bring(path, "cameo", manifests, Wanted(out=tmp_path / "data"))
-    assert tree(tmp_path) == ["data", "data/two", "x.parquet"]
+        bring(path, "cameo", desk.manifests, Wanted(out=desk.folder / "data"))
+    assert desk.tree() == ["data", "data/two", "x.parquet"]
 
 
 def test_languages_are_read_as_codes_or_names() -> None:
