@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from valenza.changes import Augment
 from valenza.errors import DataError, WriteError
 from valenza.evaluation.page.changes import png, write_changes
 from valenza.features.augment import explained
 from valenza.features.examples import TOGETHER
+from valenza.recipe import Augment
 
 RATE = 16_000
 SETTINGS = Augment.model_validate({"gain": 0.5, "crop": 0.5, "noise": 0.5, "time_mask": 0.5})

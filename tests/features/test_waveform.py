@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from scipy.signal import freqz, resample_poly, welch
 
-from valenza.changes import Change
 from valenza.features.augment import explained
 from valenza.features.waveform import seeded, transform
-from valenza.recipe import Augment
+from valenza.recipe import Augment, Change
 
 RATE = 16_000
 

@@ -190,9 +190,8 @@ def augment(
     as_json: Json = False,
 ) -> None:
     """A page that plays and draws every augmentation on a clip; prints what was drawn and what each costs."""
-    from valenza.changes import Augment
     from valenza.config import load
-    from valenza.recipe import Recipe
+    from valenza.recipe import Augment, Recipe
     from valenza.terminal import table
 
     chosen = Augment.everything() if recipe is None else load(Recipe, recipe).augment

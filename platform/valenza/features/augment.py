@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int16
 
-from valenza.changes import Augment, Change
 from valenza.features.spectrogram import SAMPLE_RATE
+from valenza.recipe import Augment, Change
 
 LOUDEST = 32_440
 """−0.09 dBFS: what a change makes louder than this is turned down instead of clipping."""

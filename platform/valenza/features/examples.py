@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int16
 
-from valenza.changes import Augment, Change
 from valenza.features.augment import change, draw, explained
 from valenza.features.batch import join
 from valenza.features.specaugment import mask
 from valenza.features.spectrogram import SAMPLE_RATE, log_mel
+from valenza.recipe import Augment, Change
 
 _TIMES = 5
 TOGETHER = "together"

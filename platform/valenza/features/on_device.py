@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int16, Int64
 from torch import Tensor
 
-from valenza import changes
-from valenza.changes import Augment, Change
 from valenza.errors import UsageError
 from valenza.features.augment import LOUDEST, Augmentation
 from valenza.features.batch import FRAME, Batch, Hearing, WindowDataset, hear
 from valenza.features.specaugment import mask
 from valenza.features.spectrogram import SAMPLE_RATE
+from valenza.recipe import Augment, Change
+from valenza.recipe import augment as changes
 from valenza.shards.read import Reader
 
 _FULL = 32768.0

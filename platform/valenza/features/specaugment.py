@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from valenza.changes import Change, FrequencyMask, MelNoise, TimeMask
 from valenza.features.augment import draw
+from valenza.recipe import Change, FrequencyMask, MelNoise, TimeMask
 
 DECIBELS = 40.0
 """What 1 stands for in a log-mel spectrogram: (log10 of the power + 4) / 4."""

@@ -20,9 +20,9 @@ from audiomentations import Shift as Displacement
 from audiomentations.core.transforms_interface import BaseWaveformTransform
 from jaxtyping import Float32
 
-from valenza import changes
-from valenza.changes import Change
 from valenza.features.spectrogram import SAMPLE_RATE
+from valenza.recipe import Change
+from valenza.recipe import augment as changes
 
 _FAINTEST = 1e-3
 """−60 dB: returns of an echo that are softer are left out."""

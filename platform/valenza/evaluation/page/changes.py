@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int16
 
-from valenza.changes import Augment
 from valenza.corpora.clip import Clip
 from valenza.errors import DataError
 from valenza.evaluation.page.markup import Html, join, tag
 from valenza.evaluation.page.shell import write_page
 from valenza.features.examples import TOGETHER, Example, examples, plain
 from valenza.features.spectrogram import SAMPLE_RATE
+from valenza.recipe import Augment
 from valenza.shards.audio import LONGEST_SECONDS, AudioError, encode, load, seconds
 
 _WIDTH, _WAVE, _MEL = 408, 64, 120

@@ -1,0 +1,39 @@
+"""What a recipe says of its data."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveFloat
+
+from valenza.config import Problem, Settings
+from valenza.recipe.shares import Share
+
+
+class Data(Settings):
+    """Which corpora are seen, how often, and which are kept for the zero-shot score."""
+
+    shards: Path
+    train: dict[str, PositiveFloat] = Field(min_length=1)
+    """Corpus → how often each of its clips is seen in an epoch; .5 draws another half of them each time."""
+    zero_shot: tuple[str, ...] = ()
+    claim: Literal["cross_lingual", "cross_corpus"] = "cross_lingual"
+    """What the zero-shot score is said to show. `cross_lingual` refuses a corpus whose language is trained on."""
+    validation: Share = 0.05
+    """Share of each training corpus, in whole speakers, kept for validation where it has no split of its own."""
+    window_seconds: Annotated[float, Field(gt=0, le=30)] = 30.0
+    fill: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """A window is full when this share of it is speech (Osman et al. 2023, Algorithm 1)."""
+    labels: Literal["soft", "hard"] = "soft"
+    """`hard` keeps a clip's highest score alone (or what share it), as a comparison for soft labels."""
+    smoothing: Literal["none", "paper", "neutral_only"] = "paper"
+    """How the targets of weak clips are drawn towards neutral, corpus by corpus (Osman et al. 2023, §2.2): `paper` by
+    the formula as printed, `neutral_only` by what its text asks for. What a clip is scored by is never smoothed."""
+
+    @classmethod
+    def conflicts(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:
+        train, zero_shot = raw.get("train"), raw.get("zero_shot")
+        if isinstance(train, Mapping) and isinstance(zero_shot, list):
+            for i, corpus in enumerate(zero_shot):
+                if isinstance(corpus, str) and corpus in train:
+                    yield ("zero_shot", i), f"{corpus} is trained on, so a score on it is not zero-shot"

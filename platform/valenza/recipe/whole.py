@@ -1,0 +1,58 @@
+"""One experiment, whole."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from valenza.config import Problem, Settings
+from valenza.recipe import adapt as adapting
+from valenza.recipe.adapt import Adapt
+from valenza.recipe.augment import Augment
+from valenza.recipe.data import Data
+from valenza.recipe.evaluation import Evaluation
+from valenza.recipe.network import Encoder, Heads
+from valenza.recipe.objective import Objective
+from valenza.recipe.training import Training
+
+
+class Recipe(Settings):
+    """One experiment: data, model, objective and schedule, and never a machine."""
+
+    stage: Literal["utterance", "adapt"]
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 7
+    data: Data
+    encoder: Encoder
+    heads: Heads = Heads()
+    objective: Objective = Objective()
+    augment: Augment = Augment()
+    training: Training
+    evaluation: Evaluation = Evaluation()
+    adapt: Adapt | None = None
+
+    @classmethod
+    def conflicts(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:
+        adapt = raw.get("adapt")
+        if (raw.get("stage") == "adapt") != isinstance(adapt, Mapping):
+            yield ("adapt",), "`stage: adapt` and a section `adapt` with what it starts from go together"
+        elif isinstance(adapt, Mapping):
+            yield from adapting.problems(raw, adapt)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _inherited(cls, raw: Any) -> Any:
+        """An adapted network is that of the run it starts from, unless the recipe says otherwise."""
+        adapt = raw.get("adapt") if isinstance(raw, Mapping) else None
+        if not isinstance(adapt, Mapping):
+            return raw
+        values = dict(raw)
+        if earlier := adapting.source_values(adapt):
+            values.setdefault("encoder", earlier.get("encoder"))
+            if adapt.get("outputs", "emotions") == "emotions":
+                values.setdefault("heads", earlier.get("heads", {}))
+            level = {"level": earlier.get("objective", {}).get("level", "frame")}
+            if isinstance(objective := raw.get("objective", {}), Mapping):
+                values["objective"] = level | dict(objective)
+        if adapt.get("freeze") is not None and isinstance(values.get("encoder"), Mapping):
+            values["encoder"] = {**values["encoder"], "freeze": adapt["freeze"]}
+        return values
