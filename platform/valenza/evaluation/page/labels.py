@@ -25,7 +25,7 @@ def _sections(mass: LabelMass) -> Iterator[Html]:
     yield tag("h2", "Native labels")
     yield tag("p", "What annotators wrote, and what the manifest says it means.")
     columns = ["Label", "Clips", *(["Votes"] if any(native.votes for native in mass.natives) else []), "Meaning"]
-    yield table(columns, [_native(native, votes="Votes" in columns) for native in mass.natives])
+    yield table(columns, [_native(native, votes="Votes" in columns) for native in mass.natives], kind="worded")
     yield tag("h2", "Mass of each target, step by step")
     yield tag(
         "p",
