@@ -18,6 +18,7 @@ WORDS = (
     "training.checkpoint_every=3",
     "training.validate_every=7",
     "heads.dropout=0.1",
+    "augment={speed: 0.3, noise: 0.5, gain: 0.5, roll: 0.5, frequency_mask: 0.5}",
     "heads.projection=12",
     "objective.domain={mode: reversal, weight: 0.1, warmup: 0.5}",
     "training.windows_per_step=[2, 4]",
