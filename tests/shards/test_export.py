@@ -289,7 +289,7 @@ def test_croissant_is_valid_and_gives_the_index(
     assert len(records) == len(index)
     for record, row in zip(records, index, strict=True):
         for name, value in row.items():
-            if name != "votes":
+            if name not in {"votes", "frames"}:
                 got = record[f"clips/{name}"]
                 assert (got.decode() if isinstance(got, bytes) else got) == value
     for shard in (folder / "parted-000000.tar", folder / "index.parquet"):

@@ -76,7 +76,9 @@ Format = Literal[
 """How a table is written: CSV, TSV, JSONL or Parquet by its extension, or one of `corpora.readers`."""
 Access = Literal["open", "non-commercial", "agreement", "unclear"]
 """How a corpus may be had: by an open licence, for research alone, against a form or fee, or on unclear terms."""
-Column = Literal["label", "speaker", "gender", "language", "text", "intensity", "split", "recording", "start", "end"]
+Column = Literal[
+    "label", "speaker", "gender", "language", "text", "intensity", "split", "recording", "frames", "start", "end"
+]
 
 
 class Table(Settings):
@@ -173,7 +175,7 @@ class Card(Settings):
     pattern: str
     """Regular expression with named groups, matched against the whole path under the root, without its extension."""
     label: str | None = None
-    """Template such as `{label}`; where absent, the pattern's group of that name. The same holds down to `split`."""
+    """Template such as `{label}`; where absent, the pattern's group of that name. The same holds down to `frames`."""
     speaker: str | None = None
     gender: str | None = None
     """Values `F`, `M`, `O`, `female`, `male` in any case, or the keys of `genders`."""
@@ -186,6 +188,8 @@ class Card(Settings):
     text: str | None = None
     intensity: str | None = None
     split: str | None = None
+    frames: str | None = None
+    """The NumPy file under the corpus root that holds the clip's frame labels, such as `{path}.npy`; empty for none."""
     intensities: dict[str, Weight] = Field(default={})
     """Native intensity → the share of the label's weight that it leaves."""
     labels: dict[str, Meaning]
@@ -221,6 +225,7 @@ class Card(Settings):
     @classmethod
     def conflicts(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:
         audio = raw.get("audio")
+        yield from outside(("frames",), raw.get("frames"))
         for name in ("audio", "ignore"):
             value = raw.get(name)
             for i, glob in enumerate(value if isinstance(value, list) else [value]):

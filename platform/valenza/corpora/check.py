@@ -1,5 +1,6 @@
 """Holds a corpus against its manifest: what is there, and what is wrong with which file."""
 
+import math
 import multiprocessing
 import os
 import statistics
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from valenza.corpora.card import Card, Figures, weights
 from valenza.corpora.clip import Clip
+from valenza.corpora.frames import SAMPLE_RATE, FrameLabelsError, frame_count, read_frames
 from valenza.corpora.listen import Heard, Job, listen_all, prepare
 from valenza.corpora.parse import AUDIO, Parsed, Problem, clips
 from valenza.corpora.report import LabelCount, Report
@@ -30,6 +32,7 @@ def check(card: Card, root: Path, jobs: int | None = None) -> Report:
     for clip, what in zip(parsed.clips, heard, strict=True):
         errors += [Problem(clip.source, "audio", fault) for fault in what.faults]
         notes += [Problem(clip.source, "audio", remark) for remark in what.remarks]
+    errors += _frame_labels(parsed.clips, heard)
     _duplicates(parsed.clips, heard, errors, notes)
     errors += _split_speakers(parsed.clips)
     if not parsed.clips and not parsed.problems:
@@ -142,6 +145,19 @@ def _missing_tables(card: Card, root: Path) -> Iterator[Problem]:
     for table in card.tables:
         if table.optional and not (root / table.path).is_file() and not any(root.glob(table.path)):
             yield Problem(table.path, "tables", "is not there; the manifest can do without it")
+
+
+def _frame_labels(found: Sequence[Clip], heard: Sequence[Heard]) -> Iterator[Problem]:
+    """Hold each clip's frame labels against its audio; resampling may round its length to either side."""
+    for clip, what in zip(found, heard, strict=True):
+        if clip.frames is None or what.faults:
+            continue
+        samples = what.duration * SAMPLE_RATE
+        counts = {frame_count(math.floor(samples + 1e-6)), frame_count(math.ceil(samples - 1e-6))}
+        try:
+            read_frames(clip.frames, counts)
+        except FrameLabelsError as error:
+            yield Problem(clip.source, "frames", f"{clip.frames.name} {error}")
 
 
 def _duplicates(found: Sequence[Clip], heard: Sequence[Heard], errors: list[Problem], notes: list[Problem]) -> None:

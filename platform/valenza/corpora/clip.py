@@ -35,6 +35,8 @@ class Clip:
     start: float | None = None
     """Seconds into `audio` where the clip begins; its beginning where absent."""
     end: float | None = None
+    frames: Path | None = None
+    """A NumPy file of what is heard in every 20 ms: `corpora.frames` says of which form."""
 
     @property
     def loudest(self) -> str | None:

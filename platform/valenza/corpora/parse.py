@@ -95,7 +95,7 @@ def clips(card: Card, root: Path) -> Parsed:
         values = {k: v or "" for k, v in match.groupdict().items()}
         values |= {"path": bare, "name": PurePosixPath(source).name, "stem": PurePosixPath(bare).name}
         before = len(found), len(problems)
-        found += _clips(card, source, path, values, tables, problems)
+        found += _clips(card, source, path, root, values, tables, problems)
         passed_over += before == (len(found), len(problems))
     unique = _unique(card.id, found)
     passed_over += sum(path in ignored for _, path in files)
@@ -139,6 +139,7 @@ def _clips(
     card: Card,
     source: str,
     path: Path,
+    root: Path,
     values: Mapping[str, str],
     tables: list[tuple[Table, dict[str, list[Row]]]],
     problems: list[Problem],
@@ -147,13 +148,15 @@ def _clips(
     said = {name: render(template, values) for name in FIELDS if (template := card.template(name)) is not None}
     faults: list[tuple[str, str]] = []
     for joined in join(said, values, tables, faults):
-        clip = _clip(card, source, path, joined, faults)
+        clip = _clip(card, source, path, root, joined, faults)
         if clip is not None:
             yield clip
     problems += [Problem(source, field, message) for field, message in faults]
 
 
-def _clip(card: Card, source: str, path: Path, joined: Joined, faults: list[tuple[str, str]]) -> Clip | None:
+def _clip(
+    card: Card, source: str, path: Path, root: Path, joined: Joined, faults: list[tuple[str, str]]
+) -> Clip | None:
     said = joined.said
     speaker, label = said.get("speaker", ""), said.get("label") or None
     votes = {native: count for native, count in joined.votes.items() if count or card.ratings is not None}
@@ -190,7 +193,23 @@ def _clip(card: Card, source: str, path: Path, joined: Joined, faults: list[tupl
         split=SPLITS.get(split.lower()) or _official(card, speaker),
         start=joined.start,
         end=joined.end,
+        frames=_frames(root, said.get("frames", ""), faults),
     )
+
+
+def _frames(root: Path, said: str, faults: list[tuple[str, str]]) -> Path | None:
+    """Return the file of a clip's frame labels, which has to be there; its content is read with the audio."""
+    if not said:
+        return None
+    for form in ("NFC", "NFD"):  # how disks write accents; `{path}` is in the first of the two
+        path = root / unicodedata.normalize(form, said)
+        if not path.resolve().is_relative_to(root.resolve()):
+            faults.append(("frames", f"{said} lies outside the corpus root"))
+            return None
+        if path.is_file():
+            return path
+    faults.append(("frames", f"there is no file {said}"))
+    return None
 
 
 def _official(card: Card, speaker: str) -> str | None:

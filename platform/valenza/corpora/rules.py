@@ -9,7 +9,7 @@ from valenza.config import Problem, suggestion
 from valenza.labels.taxonomy import EMOTIONS
 from valenza.labels.words import find
 
-FIELDS = ("label", "speaker", "gender", "language", "recording", "text", "intensity", "split")
+FIELDS = ("label", "speaker", "gender", "language", "recording", "text", "intensity", "split", "frames")
 """What a clip's name can say; a group of the pattern with one of these names needs no template."""
 
 _BUILT_IN = {"path", "name", "stem"}

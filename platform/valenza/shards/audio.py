@@ -16,8 +16,10 @@ import soxr
 from jaxtyping import Float32, Int16
 
 from valenza.corpora.clip import Clip
+from valenza.corpora.frames import FRAME_SAMPLES, FrameLabelsError, frame_count, read_frames
+from valenza.corpora.frames import SAMPLE_RATE as SAMPLE_RATE
+from valenza.shards import frames
 
-SAMPLE_RATE = 16_000
 LONGEST_SECONDS = 30
 """Whisper's window; a longer clip is stored in parts."""
 LONGEST = LONGEST_SECONDS * SAMPLE_RATE
@@ -46,6 +48,8 @@ class Part:
     samples: int
     start: float
     """Seconds into the source file."""
+    frames: bytes | None = None
+    """The NumPy file of its frame labels."""
 
 
 def load(clip: Clip) -> Int16[np.ndarray, " samples"]:
@@ -118,13 +122,32 @@ def _mono(file: soundfile.SoundFile, first: int, stop: int) -> Float32[np.ndarra
 
 
 def parts(clip: Clip) -> list[Part]:
-    """Read a clip and encode it, in equal parts of at most 30 s; raises `AudioError`."""
+    """Read a clip and encode it, in equal parts of at most 30 s; raises `AudioError`.
+
+    A clip with frame labels is cut between two frames, so that each part has whole ones.
+    """
     samples = load(clip)
     count = -(-len(samples) // LONGEST)
-    cuts = [i * len(samples) // count for i in range(count + 1)]
+    labels = _frame_labels(clip, len(samples))
     begin = clip.start if clip.start is not None else 0.0
-    pieces = (samples[a:b] for a, b in pairwise(cuts))
-    return [Part(encode(s), len(s), begin + a / SAMPLE_RATE) for s, a in zip(pieces, cuts, strict=False)]
+    if labels is None:
+        cuts = [i * len(samples) // count for i in range(count + 1)]
+    else:
+        cuts = [min(i * len(labels) // count * FRAME_SAMPLES, len(samples)) for i in range(count + 1)]
+    found = []
+    for first, stop in pairwise(cuts):
+        stored = None if labels is None else frames.encode(labels[first // FRAME_SAMPLES : frame_count(stop)])
+        found.append(Part(encode(samples[first:stop]), stop - first, begin + first / SAMPLE_RATE, stored))
+    return found
+
+
+def _frame_labels(clip: Clip, samples: int) -> Float32[np.ndarray, "frames classes"] | None:
+    if clip.frames is None:
+        return None
+    try:
+        return read_frames(clip.frames, (frame_count(samples),))
+    except FrameLabelsError as error:
+        raise AudioError(f"has frame labels that cannot be stored: {clip.frames.name} {error}") from None
 
 
 def encode(samples: Int16[np.ndarray, " samples"]) -> bytes:

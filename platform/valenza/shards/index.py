@@ -19,9 +19,12 @@ from valenza.errors import ShardError, UsageError
 
 FORMAT = 1
 INDEX, DESCRIPTION, CARD = "index.parquet", "shards.json", "card.yaml"
+TRACKS = "tracks.json"
+"""How clips were joined from others, where they were; `stages.tracks` writes and reads it."""
 ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 _STRING = pa.string()
+_MEMBER = pa.struct([("offset", pa.int64()), ("size", pa.int64()), ("crc32", pa.uint32())])
 SCHEMA = pa.schema(
     [
         pa.field("id", _STRING, nullable=False),
@@ -42,9 +45,13 @@ SCHEMA = pa.schema(
         pa.field("text", _STRING),
         pa.field("split", _STRING),
         pa.field("source", _STRING, nullable=False),
+        pa.field("frames", _MEMBER),  # the NumPy file of frame labels, where the clip has them
     ]
 )
 """The columns of an index."""
+
+_BEFORE_FRAMES = pa.schema(list(SCHEMA)[:-1])
+"""The columns of indexes that were written before clips could have frame labels."""
 
 SAID = ("corpus", "duration", "gender", "id", "intensity", "label", "language", "recording", "samples", "source",
         "speaker", "split", "text", "votes")  # fmt: skip
@@ -166,7 +173,7 @@ def read_rows(folder: Path, description: Description) -> pa.Table:
         raise ShardError(f"{path}: is not the index that {DESCRIPTION} describes; {_again(folder)}")
     try:
         # Cast, because Parquet renames the inside of a map, and the same clips must give the same bytes again.
-        rows = pq.read_table(io.BytesIO(data))
+        rows = with_frames(pq.read_table(io.BytesIO(data)))
         rows = rows.cast(SCHEMA) if rows.schema.equals(SCHEMA) else None
     except (pa.ArrowException, OSError, ValueError) as error:
         raise ShardError(f"{path}: cannot be read: {error}; {_again(folder)}") from None
@@ -181,6 +188,13 @@ def read_rows(folder: Path, description: Description) -> pa.Table:
             f"{_again(folder)}"
         )
     return rows
+
+
+def with_frames(rows: pa.Table) -> pa.Table:
+    """Return rows with the column of frame labels, which is null in those written before there was one."""
+    if not rows.schema.equals(_BEFORE_FRAMES):
+        return rows
+    return rows.append_column(SCHEMA.field("frames"), pa.nulls(rows.num_rows, _MEMBER))
 
 
 def read_index(shards: Path, corpora: Sequence[str]) -> pa.Table:

@@ -30,6 +30,8 @@ class CorpusInfo(TypedDict):
     cut: int
     """Clips of over 30 s that are stored in parts."""
     left_out: int
+    frames: int
+    """Clips with frame labels."""
 
 
 def describe(shards: Path, corpora: Sequence[str] = ()) -> list[CorpusInfo]:
@@ -55,15 +57,18 @@ def _info(folder: Path) -> CorpusInfo:
         splits=dict(sorted(splits.items())),
         cut=len(description.cut),
         left_out=len(description.left_out),
+        frames=rows.num_rows - rows["frames"].null_count,
     )
 
 
 def show_info(found: Sequence[CorpusInfo]) -> None:
     """Print a row for each corpus."""
-    columns = ["corpus", "clips", "hours", "MB", "shards", "speakers", "languages", "splits", "left out"]
+    columns = ["corpus", "clips", "hours", "MB", "shards", "speakers", "languages", "splits", "left out",
+               "frame labels"]  # fmt: skip
     rows = (
         [i["corpus"], f"{i['clips']:,}", f"{i['hours']:.2f}", f"{i['bytes'] / 1e6:,.1f}", i["shards"], i["speakers"],
-         " ".join(i["languages"]), ", ".join(f"{k or 'none'} {v}" for k, v in i["splits"].items()), i["left_out"]]
+         " ".join(i["languages"]), ", ".join(f"{k or 'none'} {v}" for k, v in i["splits"].items()), i["left_out"],
+         i["frames"] or "–"]
         for i in found
     )  # fmt: skip
     table("", columns, rows)

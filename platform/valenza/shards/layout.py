@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from valenza.corpora.card import Card
 from valenza.corpora.clip import Clip
@@ -67,15 +68,20 @@ def _problems(card: Card, clip: Clip, seen: set[str]) -> Iterable[str]:
 
 
 def _state(clip: Clip) -> str:
-    """Describe all that a stored clip depends on; its file by size and time, since reading it would cost a build."""
-    try:
-        status = clip.audio.stat()
-        file = (status.st_size, status.st_mtime_ns)
-    except (OSError, ValueError):
-        file = (-1, -1)
+    """Describe all that a stored clip depends on; its files by size and time, since reading them would cost a build."""
     votes = None if clip.votes is None else sorted(clip.votes.items())
-    return repr((clip.id, clip.corpus, clip.source, clip.language, clip.speaker, clip.recording, clip.label, votes,
-                 clip.intensity, clip.gender, clip.text, clip.split, clip.start, clip.end, file))  # fmt: skip
+    said = (clip.id, clip.corpus, clip.source, clip.language, clip.speaker, clip.recording, clip.label, votes,
+            clip.intensity, clip.gender, clip.text, clip.split, clip.start, clip.end, _file(clip.audio))  # fmt: skip
+    # Only where there are frame labels, so that what was built before there were any stays finished.
+    return repr(said if clip.frames is None else (*said, _file(clip.frames)))
+
+
+def _file(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return -1, -1
+    return status.st_size, status.st_mtime_ns
 
 
 def fingerprint(found: Iterable[Entry], *more: object) -> str:

@@ -8,13 +8,23 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Int16
+import pyarrow.compute as pc
+from jaxtyping import Bool, Float32, Int16, Int64
 
+from valenza.corpora.frames import FrameLabelsError
 from valenza.errors import ShardError
-from valenza.shards import audio
+from valenza.shards import audio, frames
 from valenza.shards.index import local
 
 _MOST_OPEN = 128
+
+
+def _members(column: pa.ChunkedArray) -> Int64[np.ndarray, "clips 3"] | None:
+    """Return offset, size and CRC-32 of each clip's frame labels, zeros where it has none; nothing if no clip does."""
+    if column.null_count == len(column):
+        return None
+    parts = (pc.fill_null(pc.struct_field(column, name), 0).to_numpy() for name in ("offset", "size", "crc32"))
+    return np.stack([part.astype(np.int64) for part in parts], axis=1)
 
 
 class Reader:
@@ -38,6 +48,7 @@ class Reader:
             index[name].to_numpy() for name in ("offset", "size", "crc32", "samples")
         )
         self._ids = index["id"]
+        self._frames = _members(index["frames"])
         self._open: OrderedDict[int, mmap.mmap] = OrderedDict()
 
     def __len__(self) -> int:
@@ -53,6 +64,27 @@ class Reader:
         if zlib.crc32(data) != self._crc[row]:
             raise self._damaged(row, "its bytes are not the ones that were written (CRC-32)")
         return data
+
+    @property
+    def has_frames(self) -> Bool[np.ndarray, " clips"]:
+        """Which clips have frame labels."""
+        return np.zeros(len(self), dtype=bool) if self._frames is None else np.asarray(self._frames[:, 1] > 0)
+
+    def frames(self, row: int) -> Float32[np.ndarray, "frames classes"]:
+        """Return what is heard in each 20 ms of a clip; each row sums to 1, and the columns are the taxonomy's.
+
+        Raises `ShardError` that names shard and clip where the clip has no frame labels or they are damaged.
+        """
+        if self._frames is None or not self._frames[row, 1]:
+            raise self._damaged(row, "has no frame labels")
+        offset, size, crc = (int(number) for number in self._frames[row])
+        data = self._map(int(self._shard[row]), row)[offset : offset + size]
+        if zlib.crc32(data) != crc:
+            raise self._damaged(row, "the bytes of its frame labels are not the ones that were written (CRC-32)")
+        try:
+            return frames.decode(data, int(self._samples[row]))
+        except FrameLabelsError as error:
+            raise self._damaged(row, f"its file of frame labels {error}") from None
 
     def checksum(self, row: int) -> int:
         """Return the CRC-32 of a clip's FLAC file, as the index has it."""

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from valenza.config import Settings
 from valenza.errors import WriteError
 from valenza.shards import tar
-from valenza.shards.index import SCHEMA, Cut, LeftOut, ShardFile, sha256
+from valenza.shards.index import SCHEMA, Cut, LeftOut, ShardFile, sha256, with_frames
 
 FOLDER = ".records"
 
@@ -44,7 +44,7 @@ def read(folder: Path, shard: str) -> Record | None:
         digest, made, rows = (folder / FOLDER / f"{shard}.record").read_bytes().split(b"\n", 2)
         if digest.decode("latin-1") != sha256(made + b"\n" + rows):
             return None
-        record = Record(Made.model_validate_json(made), pq.read_table(io.BytesIO(rows)).cast(SCHEMA))
+        record = Record(Made.model_validate_json(made), with_frames(pq.read_table(io.BytesIO(rows))).cast(SCHEMA))
         whole = (folder / shard).stat().st_size == record.made.file.bytes
     except (OSError, ValueError, ValidationError, pa.ArrowException):
         return None

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from valenza.errors import UsageError, WriteError
 from valenza.shards import record
-from valenza.shards.index import CARD, DESCRIPTION, INDEX
+from valenza.shards.index import CARD, DESCRIPTION, INDEX, TRACKS
 
 
 def refuse_strangers(folder: Path) -> None:
     """Refuse a folder that a finished build would replace together with what does not belong to it."""
-    ours = re.compile(rf"{re.escape(folder.name)}-\d{{6,}}\.tar|{INDEX}|{DESCRIPTION}|{CARD}|\..*|.*\.part")
+    ours = re.compile(rf"{re.escape(folder.name)}-\d{{6,}}\.tar|{INDEX}|{DESCRIPTION}|{CARD}|{TRACKS}|\..*|.*\.part")
     try:
         strangers = sorted(p.name for p in folder.iterdir() if not ours.fullmatch(p.name))
     except FileNotFoundError:

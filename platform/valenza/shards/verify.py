@@ -14,8 +14,9 @@ from typing import Any, BinaryIO
 
 import pyarrow.compute as pc
 
+from valenza.corpora.frames import FrameLabelsError
 from valenza.errors import ShardError
-from valenza.shards import audio, tar
+from valenza.shards import audio, frames, tar
 from valenza.shards.index import CARD, ID, ShardFile, local, read_description, read_rows, said, sha256
 
 _MOST_FINDINGS = 20
@@ -39,7 +40,8 @@ def verify(folder: Path, jobs: int = 1) -> list[Finding]:
     """Check the shards of one corpus and return what is wrong; nothing where all is well.
 
     Every shard: present, size, SHA-256; every member in its place with the header that was written, CRC-32, decodable
-    to the stated number of samples, and with a JSON that agrees with the index; nothing else in between or after.
+    to the stated number of samples, with a JSON that agrees with the index and the frame labels that it states; nothing
+    else in between or after.
     """
     try:
         description = read_description(local(folder))
@@ -139,6 +141,9 @@ def _check_members(data: _Bytes, rows: list[dict[str, Any]]) -> Iterator[tuple[s
         json_name = f"{row['id']}.json"
         position, problems = _check_json(data, end + tar.padding(end), json_name, row)
         yield from ((json_name, p) for p in problems)
+        if row["frames"] is not None:
+            position, problems = _check_frames(data, position, row)
+            yield from ((f"{row['id']}.npy", p) for p in problems)
     if position is not None:
         end_mark = data.read(position, data.size)
         if end_mark[: len(tar.END)] != tar.END:
@@ -157,6 +162,31 @@ def _check_audio(flac: bytes, row: Mapping[str, Any]) -> Iterator[str]:
             audio.decode(flac, row["samples"])
         except audio.AudioError as error:
             yield str(error)
+
+
+def _check_frames(data: _Bytes, position: int | None, row: Mapping[str, Any]) -> tuple[int, list[str]]:
+    """Return where the next member begins by the index, and what is wrong with a clip's frame labels."""
+    name, offset, size = f"{row['id']}.npy", row["frames"]["offset"], row["frames"]["size"]
+    start, end = offset - tar.header_length(name), offset + size
+    problems: list[str] = []
+    if position is not None and position != start:
+        problems.append(f"begins at byte {start:,} by the index, but the member before it ends at {position:,}")
+    head = tar.header(name, size) if 0 <= size <= data.size else b""
+    found = data.read(start, len(head))
+    if found != head or not head:
+        problems.append(tar.explain(found, name))
+    stored = data.read(offset, size)
+    if len(stored) != size:
+        problems.append("the file ends inside it")
+    elif zlib.crc32(stored) != row["frames"]["crc32"]:
+        problems.append("its bytes are not the ones that were written (CRC-32)")
+    else:
+        try:
+            frames.decode(stored, row["samples"])
+        except FrameLabelsError as error:
+            problems.append(str(error))
+    problems += _check_padding(data, end)
+    return end + tar.padding(end), problems
 
 
 def _check_padding(data: _Bytes, end: int) -> Iterator[str]:

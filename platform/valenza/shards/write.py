@@ -23,6 +23,7 @@ from valenza.shards.index import (
     ID,
     INDEX,
     SCHEMA,
+    TRACKS,
     Cut,
     Description,
     LeftOut,
@@ -66,11 +67,13 @@ def build(
     *,
     shard_bytes: int = SHARD_BYTES,
     skip_bad: bool = False,
+    tracks: bytes | None = None,
 ) -> BuildReport:
     """Store clips as `out/<corpus>/`, with `jobs` processes that decode and encode.
 
     Finished shards whose clips have not changed are kept, from an interrupted build or an earlier one; the earlier
-    build stays in place and usable until the new one is whole. Raises `DataError` that lists every file that cannot be
+    build stays in place and usable until the new one is whole. `tracks` is what lies beside the shards as
+    `tracks.json`, where the clips were joined from others. Raises `DataError` that lists every file that cannot be
     stored (with `skip_bad` they are left out and listed in `shards.json`), `WriteError` for a full disk, and
     `UsageError` where `out/<corpus>` holds anything but shards.
     """
@@ -85,7 +88,7 @@ def build(
     refuse_strangers(folder)
     description = _finished(folder, inputs, skip_bad=skip_bad)
     if description is not None:
-        description = _refresh_card(folder, description, manifest)
+        description = _refresh(folder, description, manifest, tracks)
         return BuildReport(folder, description, 0, len(description.shards), time.monotonic() - began)
     with staging_folder(folder) as staging:
         shards = layout(card, found, shard_bytes)
@@ -93,6 +96,7 @@ def build(
         todo = [s for s in shards if s.name not in records]
         records |= _write_shards(card, todo, {e.clip.id for e in found}, staging, jobs, skip_bad=skip_bad)
         description = _describe(card, [records[s.name] for s in shards], staging, manifest, inputs)
+        _put_tracks(staging, tracks)
         swap(staging, folder)
     return BuildReport(folder, description, len(todo), len(shards) - len(todo), time.monotonic() - began)
 
@@ -107,7 +111,17 @@ def _finished(folder: Path, inputs: str, *, skip_bad: bool) -> Description | Non
     return description if description and (skip_bad or not description.left_out) else None
 
 
-def _refresh_card(folder: Path, description: Description, manifest: bytes) -> Description:
+def _put_tracks(folder: Path, tracks: bytes | None) -> None:
+    if tracks is not None:
+        record.put(folder / TRACKS, tracks)
+    else:
+        with record.writing(folder / TRACKS):
+            (folder / TRACKS).unlink(missing_ok=True)
+
+
+def _refresh(folder: Path, description: Description, manifest: bytes, tracks: bytes | None) -> Description:
+    """Renew what lies beside shards that are finished: the manifest, and how tracks were joined."""
+    _put_tracks(folder, tracks)
     digest = sha256(manifest)
     if digest != description.card_sha256 or not (folder / CARD).is_file() or (folder / CARD).read_bytes() != manifest:
         description = description.model_copy(update={"card_sha256": digest})
@@ -206,7 +220,7 @@ def _part_id(clip: Clip, i: int, count: int) -> str:
 
 
 def _store(file: record.TarFile, shard: str, entry: Entry, parts: Sequence[audio.Part], i: int) -> dict[str, object]:
-    """Append a part's FLAC and JSON to a tar, and return its row of the index."""
+    """Append a part's FLAC, JSON and frame labels to a tar, and return its row of the index."""
     clip, part = entry.clip, parts[i]
     row: dict[str, object] = {
         "id": _part_id(clip, i, len(parts)),
@@ -220,6 +234,9 @@ def _store(file: record.TarFile, shard: str, entry: Entry, parts: Sequence[audio
     row |= {name: getattr(clip, name) for name in _COPIED}
     row["offset"] = file.add(f"{row['id']}.flac", part.flac)
     file.add(f"{row['id']}.json", said(row, part.start))
+    if part.frames is not None:
+        offset = file.add(f"{row['id']}.npy", part.frames)
+        row["frames"] = {"offset": offset, "size": len(part.frames), "crc32": zlib.crc32(part.frames)}
     return row
 
 

@@ -100,7 +100,8 @@ def test_the_page_beside_the_manifests_is_up_to_date() -> None:
     assert {len(re.split(r"(?<!\\) \| ", row)) for row in rows} == {10}
 
 
-def test_the_list_shows_every_corpus_within_a_hundred_columns() -> None:
+def test_the_list_shows_every_corpus_within_a_hundred_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)  # pytest-xdist sets it for its workers
     printed, seconds = listed()
     lines = printed.rstrip().splitlines()
     assert max(map(len, lines)) <= 100

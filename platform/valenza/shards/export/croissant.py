@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from valenza.corpora.frames import COLUMNS
 from valenza.shards.export.clips import StoredCorpus, folder_in, link, write_text
 from valenza.shards.index import CARD, DESCRIPTION, INDEX, SCHEMA
 
@@ -50,11 +51,14 @@ _MEANS = {
     "source": "the file's path in the corpus",
 }
 
+_FRAMES = ("npy", f"Mixtures of {', '.join(COLUMNS)} in each 20 ms, as NumPy arrays.", "application/octet-stream")
+
 
 def croissant(corpus: StoredCorpus, out: Path) -> None:
     """Write `croissant.json` beside second names of the shards, so that the folder can be published as it is.
 
     Votes are a map, for which Croissant has no type: they are in the JSON members and in the index, not in the records.
+    Frame labels are members of the shards.
     """
     folder = folder_in(out, corpus.card.id)
     shards = [shard.name for shard in corpus.description.shards]
@@ -102,10 +106,11 @@ def _members(corpus: StoredCorpus) -> list[dict[str, Any]]:
     return [
         {"@type": "cr:FileSet", "@id": kind, "name": kind, "description": text, "containedIn": tars,
          "encodingFormat": encoding, "includes": f"*.{kind}"}
-        for kind, text, encoding in (
+        for kind, text, encoding in [
             ("flac", "The clips, 16 kHz mono.", "audio/flac"),
             ("json", "What the corpus says of each clip, votes included.", "application/json"),
-        )
+            *([_FRAMES] if corpus.reader.has_frames.any() else []),
+        ]
     ]  # fmt: skip
 
 
