@@ -1,0 +1,1 @@
+"""Pairs of candidate sequences, of which people prefer one."""
