@@ -90,7 +90,7 @@ def mean_intervals(
         return []
     columns = [np.ones(len(who)), *values.T]
     sums = np.stack([np.bincount(who, weights=column, minlength=size) for column in columns], axis=1)
-    drawn = np.concatenate([times @ sums for times in _times_drawn(size, seed, draws)])
+    drawn = np.concatenate([times @ sums for times in times_drawn(size, seed, draws)])
     return [percentiles(column / drawn[:, 0]) for column in drawn[:, 1:].T]
 
 
@@ -118,7 +118,7 @@ def resampled(
 ) -> Float[np.ndarray, "draws classes classes"]:
     """Return the confusion matrices of corpora made of as many units drawn again; one seed, one choice of units."""
     flat = confusions.reshape(len(confusions), -1).astype(np.float64)
-    sums = np.concatenate([times @ flat for times in _times_drawn(len(flat), seed, draws)])
+    sums = np.concatenate([times @ flat for times in times_drawn(len(flat), seed, draws)])
     return sums.reshape(draws, *confusions.shape[1:])
 
 
@@ -128,14 +128,17 @@ def percentiles(values: Float[np.ndarray, " draws"]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _too_few(size: int) -> str | None:
-    return None if size > 1 else f"{size} clip: an interval needs at least two"
+def times_drawn(units: int, seed: int, draws: int) -> Iterator[Float[np.ndarray, "block units"]]:
+    """Yield blocks of [draws, units] that count how often each unit came up; the same for the same arguments.
 
-
-def _times_drawn(units: int, seed: int, draws: int) -> Iterator[np.ndarray]:
-    """Yield blocks of [draws, units]; in blocks, because with one clip a unit the whole would be gigabytes."""
+    In blocks, because with one clip a unit the whole would be gigabytes.
+    """
     generator = np.random.default_rng(seed)
     block = max(1, _CELLS_AT_ONCE // units)
     chances = np.full(units, 1 / units)
     for start in range(0, draws, block):
         yield generator.multinomial(units, chances, size=min(block, draws - start)).astype(np.float64)
+
+
+def _too_few(size: int) -> str | None:
+    return None if size > 1 else f"{size} clip: an interval needs at least two"

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int16
 
 from valenza.corpora.clip import Clip
 from valenza.errors import DataError
+from valenza.evaluation.page.charts import svg
 from valenza.evaluation.page.markup import Html, join, tag
 from valenza.evaluation.page.shell import write_page
 from valenza.features.examples import TOGETHER, Example, examples, plain
@@ -91,8 +92,7 @@ def _half(caption: str, example: Example | None, picture: Html) -> Html:
 
 
 def _svg(inside: str, alt: str) -> Html:
-    size = f'viewBox="0 0 {_WIDTH} {_WAVE + _MEL + 26}" width="{_WIDTH}"'
-    return Html(f'<svg {size} role="img" aria-label="{alt}: waveform and spectrogram">{inside}</svg>')
+    return Html(svg(_WIDTH, _WAVE + _MEL + 26, [inside], f"{alt}: waveform and spectrogram"))
 
 
 def _picture(example: Example, low: float, high: float, longest: int, image: str | None = None) -> str:

@@ -1,6 +1,6 @@
 """Pictures as SVG text, without a plotting library: the browser brings fonts for any script, and dark colours."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from unicodedata import east_asian_width
@@ -36,10 +36,10 @@ def bars(rows: Sequence[Bar], *, alt: str) -> str:
     parts = [*_percent_grid(left, right, top, height - 26)]
     for i, row in enumerate(rows):
         middle = top + step * i + step / 2
-        parts.append(_text(left - 12, middle - 2, _short(row.label, 26), "end", "name"))
-        parts.append(_text(left - 12, middle + 13, _short(row.note, 30), "end", "note"))
+        parts.append(text(left - 12, middle - 2, _short(row.label, 26), "end", "name"))
+        parts.append(text(left - 12, middle + 13, _short(row.note, 30), "end", "note"))
         if row.value is None:
-            parts.append(_text(left + 6, middle + 5, "no score", "start", "note"))
+            parts.append(text(left + 6, middle + 5, "no score", "start", "note"))
             continue
         end = left + (right - left) * row.value
         parts.append(
@@ -50,8 +50,8 @@ def bars(rows: Sequence[Bar], *, alt: str) -> str:
             path = f"M{low:.1f} {middle - 4:.1f}v8M{low:.1f} {middle:.1f}H{high:.1f}M{high:.1f} {middle - 4:.1f}v8"
             parts.append(f'<path class="halo" d="{path}"/><path class="whisker" d="{path}"/>')
         parts += _marks(row, left, right, middle)
-        parts.append(_text(_WIDTH - 4, middle + 5, f"{100 * row.value:.1f}", "end", "value"))
-    return _svg(_WIDTH, height, parts, alt)
+        parts.append(text(_WIDTH - 4, middle + 5, f"{100 * row.value:.1f}", "end", "value"))
+    return svg(_WIDTH, height, parts, alt)
 
 
 def marker(name: str, x: Number, y: Number) -> str:
@@ -72,13 +72,13 @@ def shares(values: Mapping[str, Number], reference: Mapping[str, Number] | None,
     for i, (name, value) in enumerate(values.items()):
         y, share = i * step + 4, value / total
         length = (right - left) * share / most
-        parts.append(_text(left - 8, y + 12, _short(name, 12), "end", "note"))
+        parts.append(text(left - 8, y + 12, _short(name, 12), "end", "note"))
         parts.append(f'<rect class="{kind}" x="{left}" y="{y}" width="{max(length, 0.75):.1f}" height="14" rx="1.5"/>')
         if reference is not None:
             at = left + (right - left) * reference.get(name, 0.0) / most
             parts.append(f'<path class="tick" d="M{at:.1f} {y - 2}v18"/>')
-        parts.append(_text(width - 2, y + 12, f"{100 * share:.0f} %", "end", "note"))
-    return _svg(width, step * len(values) + 6, parts, alt)
+        parts.append(text(width - 2, y + 12, f"{100 * share:.0f} %", "end", "note"))
+    return svg(width, step * len(values) + 6, parts, alt)
 
 
 def calibration(points: Sequence[tuple[int, Number, Number]], *, alt: str) -> str:
@@ -89,15 +89,15 @@ def calibration(points: Sequence[tuple[int, Number, Number]], *, alt: str) -> st
     for tick in (0, 0.5, 1):
         x, y = left + size * tick, top + size * (1 - tick)
         parts.append(f'<path class="grid" d="M{left} {y:.1f}h{size}M{x:.1f} {top}v{size}"/>')
-        parts.append(_text(left - 6, y + 4, f"{100 * tick:.0f}", "end", "note"))
-        parts.append(_text(x, top + size + 16, f"{100 * tick:.0f}", "middle", "note"))
+        parts.append(text(left - 6, y + 4, f"{100 * tick:.0f}", "end", "note"))
+        parts.append(text(x, top + size + 16, f"{100 * tick:.0f}", "middle", "note"))
     parts.append(f'<path class="tick dashed" d="M{left} {top + size}L{left + size} {top}"/>')
     for clips, confidence, accuracy in points:
         radius = 2.5 + 7 * float(np.sqrt(clips / most))
         x, y = left + size * confidence, top + size * (1 - accuracy)
         parts.append(f'<circle class="model dot" cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"/>')
-    parts.append(_text(left + size / 2, top + size + 32, "confidence, %", "middle", "note"))
-    return _svg(left + size + 14, top + size + 38, parts, alt)
+    parts.append(text(left + size / 2, top + size + 32, "confidence, %", "middle", "note"))
+    return svg(left + size + 14, top + size + 38, parts, alt)
 
 
 def curve(
@@ -119,11 +119,11 @@ def curve(
     for tick in ticks:
         y = bottom - height * (tick - low) / (high - low)
         parts.append(f'<path class="grid" d="M{left} {y:.1f}H{right}"/>')
-        parts.append(_text(left - 8, y + 4, f"{100 * tick:.3g}" if percent else f"{tick:.4g}", "end", "note"))
+        parts.append(text(left - 8, y + 4, f"{100 * tick:.3g}" if percent else f"{tick:.4g}", "end", "note"))
     for tick in nice_ticks(0.0, last):
         if tick <= last:
             x = left + (right - left) * tick / last
-            parts.append(_text(x, bottom + 18, f"{tick:,.0f}", "middle", "note"))
+            parts.append(text(x, bottom + 18, f"{tick:,.0f}", "middle", "note"))
     places = [
         (left + (right - left) * s / last, bottom - height * (v - low) / (high - low))
         for s, v in zip(steps, values, strict=True)
@@ -135,8 +135,8 @@ def curve(
     parts.append(f'<path class="line" d="{"".join(line)}"/>')
     if dots:
         parts += [f'<circle class="model" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>' for x, y in places if np.isfinite(y)]
-    parts.append(_text(right, bottom + 34, "step", "end", "note"))
-    return _svg(_WIDTH, bottom + 38, parts, alt)
+    parts.append(text(right, bottom + 34, "step", "end", "note"))
+    return svg(_WIDTH, bottom + 38, parts, alt)
 
 
 def nice_ticks(low: Number, high: Number) -> list[float]:
@@ -150,11 +150,22 @@ def nice_ticks(low: Number, high: Number) -> list[float]:
     return [float(i * step) for i in np.arange(first, last + 1)]
 
 
+def text(x: Number, y: Number, said: str, anchor: str, kind: str) -> str:
+    """Draw a text whose start, middle or end is at x."""
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(said)}</text>'
+
+
+def svg(width: Number, height: Number, parts: Iterable[str], alt: str) -> str:
+    """Put the parts of a picture together; `alt` says in words what it shows."""
+    size = f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}"'
+    return f'<svg {size} role="img" aria-label="{escape(alt)}">{"".join(parts)}</svg>'
+
+
 def _percent_grid(left: Number, right: Number, top: Number, bottom: Number) -> Iterator[str]:
     for tick in (0, 25, 50, 75, 100):
         x = left + (right - left) * tick / 100
         yield f'<path class="grid" d="M{x:.1f} {top}V{bottom}"/>'
-        yield _text(x, bottom + 18, f"{tick}", "middle", "note")
+        yield text(x, bottom + 18, f"{tick}", "middle", "note")
 
 
 def _marks(row: Bar, left: Number, right: Number, middle: Number) -> Iterator[str]:
@@ -164,16 +175,7 @@ def _marks(row: Bar, left: Number, right: Number, middle: Number) -> Iterator[st
             yield marker(name, left + (right - left) * value, middle)
 
 
-def _text(x: Number, y: Number, text: str, anchor: str, kind: str) -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
-
-
-def _short(text: str, most: int) -> str:
+def _short(said: str, most: int) -> str:
     """Cut a text to the room it has; Chinese, Japanese and Korean letters are two wide."""
-    widths = np.cumsum([2 if east_asian_width(letter) in "WF" else 1 for letter in text])
-    return text if not len(widths) or widths[-1] <= most else text[: int(np.searchsorted(widths, most))] + "…"
-
-
-def _svg(width: Number, height: Number, parts: Sequence[str], alt: str) -> str:
-    size = f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}"'
-    return f'<svg {size} role="img" aria-label="{escape(alt)}">{"".join(parts)}</svg>'
+    widths = np.cumsum([2 if east_asian_width(letter) in "WF" else 1 for letter in said])
+    return said if not len(widths) or widths[-1] <= most else said[: int(np.searchsorted(widths, most))] + "…"

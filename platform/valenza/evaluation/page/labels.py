@@ -1,9 +1,9 @@
 """One page that draws a corpus's label mass, from native labels to what a loss is given."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from pathlib import Path
 
+from valenza.evaluation.page.charts import svg, text
 from valenza.evaluation.page.markup import Html, table, tag
 from valenza.evaluation.page.shell import write_page
 from valenza.labels.mass import LabelMass, Native, Step, summary
@@ -55,7 +55,7 @@ def _key() -> Html:
         (rect.format("model"), "what a loss is given: each clip sums to 1 over what the corpus knows"),
         ('<path class="tick" d="M11 0v12"/>', "without smoothing"),
     ]
-    return tag("ul", *(tag("li", Html(shape.format(drawn)), text) for drawn, text in items), class_="legend")
+    return tag("ul", *(tag("li", Html(shape.format(drawn)), words) for drawn, words in items), class_="legend")
 
 
 def _grid(steps: Sequence[Step]) -> str:
@@ -64,21 +64,18 @@ def _grid(steps: Sequence[Step]) -> str:
     parts = []
     for row, target in enumerate(EMOTIONS):
         y = _TOP + _ROW * row
-        parts.append(_text(_LEFT - 12, y + 15, target, "end", "name"))
+        parts.append(text(_LEFT - 12, y + 15, target, "end", "name"))
         parts.append(f'<path class="grid" d="M0 {y + _ROW - 4}H{_LEFT + _COLUMN * len(steps)}"/>')
     for place, step in enumerate(steps):
         parts += _bars(step, _LEFT + _COLUMN * place, most, _unsmoothed(steps, step))
     width, height = _LEFT + _COLUMN * len(steps), _TOP + _ROW * len(EMOTIONS) + 26
     told = "; ".join(f"{s.name}: " + ", ".join(f"{t} {v:.1f}" for t, v in s.mass.items()) for s in steps)
-    return (
-        f'<svg viewBox="0 0 {width} {height}" width="{width}" role="img" '
-        f'aria-label="Label mass in clips. {escape(told)}">{"".join(parts)}</svg>'
-    )
+    return svg(width, height, parts, f"Label mass in clips. {told}")
 
 
 def _bars(step: Step, left: int, most: float, before: Mapping[str, float] | None) -> Iterator[str]:
     for line, word in enumerate(_lines(step.name)):
-        yield _text(left, 16 + 16 * line, word, "start", "note")
+        yield text(left, 16 + 16 * line, word, "start", "note")
     room = _COLUMN - _GAP - _NUMBER
     for row, target in enumerate(EMOTIONS):
         y, value = _TOP + _ROW * row, step.mass[target]
@@ -88,9 +85,9 @@ def _bars(step: Step, left: int, most: float, before: Mapping[str, float] | None
             yield f'<rect class="{kind}" x="{left}" y="{y + 2}" width="{length:.1f}" height="18" rx="2"/>'
         if before is not None and (value > 0 or before[target] > 0):
             yield f'<path class="tick" d="M{left + room * before[target] / most:.1f} {y - 1}v24"/>'
-        yield _text(left + _COLUMN - _GAP, y + 15, _number(value), "end", "note")
+        yield text(left + _COLUMN - _GAP, y + 15, _number(value), "end", "note")
     total = sum(step.mass.values())
-    yield _text(left + _COLUMN - _GAP, _TOP + _ROW * len(EMOTIONS) + 14, f"Σ {_number(total)}", "end", "name")
+    yield text(left + _COLUMN - _GAP, _TOP + _ROW * len(EMOTIONS) + 14, f"Σ {_number(total)}", "end", "name")
 
 
 def _unsmoothed(steps: Sequence[Step], step: Step) -> Mapping[str, float] | None:
@@ -114,7 +111,3 @@ def _halves(words: list[str]) -> list[list[str]]:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}" if value else "0"
-
-
-def _text(x: float, y: float, text: str, anchor: str, kind: str) -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
