@@ -7,7 +7,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from valenza import __version__, errors
-from valenza.cli import bench, corpus, runs, shards
+from valenza.cli import bench, corpus, pairs, runs, shards, tracks
+from valenza.cli.annotate import annotate
+from valenza.cli.invert import invert
 from valenza.cli.options import Json, answer
 from valenza.errors import UsageError, ValenzaError
 from valenza.terminal import say, table
@@ -21,6 +23,8 @@ app = typer.Typer(
 )
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(shards.app, name="shards")
+app.add_typer(tracks.app, name="tracks")
+app.add_typer(pairs.app, name="pairs")
 app.add_typer(bench.app, name="bench")
 app.add_typer(runs.app)
 
@@ -77,3 +81,7 @@ def doctor(as_json: Json = False) -> None:
     )
     if any(f.state == "missing" for f in findings):
         raise UsageError("something that valenza needs is missing")
+
+
+app.command()(invert)
+app.command()(annotate)
