@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from valenza.model.heads import FrameHead, clip_means
+from valenza.model.heads import FrameHead, clip_means, log_concentration
 from valenza.model.layers import JoinedLayers, LayerMixture
 
 
@@ -78,3 +78,22 @@ def test_the_head_reads_each_frame_alone(shape: tuple[int, ...]) -> None:
     frames = torch.randn(shape)
     torch.testing.assert_close(head(frames)[1], head(frames[1]))
     assert head(frames).shape == (*shape[:-1], 8)
+
+
+def test_a_dirichlet_head_gives_logits_whose_softmax_is_its_mean() -> None:
+    torch.manual_seed(0)
+    head = FrameHead(6, 8, 0.0, emotion="dirichlet")
+    read = torch.randn(5, 6) * 3
+    alpha = head.linear(read).square() + 1e-6
+    logits = head(read)
+    torch.testing.assert_close(logits.exp(), alpha)
+    torch.testing.assert_close(logits.softmax(dim=-1), alpha / alpha.sum(dim=-1, keepdim=True))
+    assert log_concentration(torch.zeros(2, dtype=torch.bfloat16)).isfinite().all()
+
+
+def test_a_new_dirichlet_head_begins_where_the_square_has_a_slope() -> None:
+    torch.manual_seed(0)
+    head = FrameHead(6, 8, 0.0, emotion="dirichlet")
+    head(torch.randn(50, 6) * 0.1).sum().backward()
+    assert head.linear.bias.grad is not None
+    assert (head.linear.bias.grad.abs() > 1).all()

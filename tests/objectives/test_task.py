@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.distributions import Dirichlet
 
 from valenza.features.batch import Batch, Hearing
 from valenza.model.encoders import SpeechEncoder
@@ -75,3 +76,38 @@ def test_passes_add_up_to_the_whole() -> None:
         )
         parts.append(one(part).total)
     torch.testing.assert_close(sum(parts), one(held).total)
+
+
+@pytest.mark.parametrize("level", ["frame", "clip"])
+def test_a_dirichlet_head_is_taught_by_the_density_of_targets_inside_the_simplex(level: str) -> None:
+    torch.manual_seed(0)
+    head = FrameHead(4, 8, 0.0, emotion="dirichlet", per_clip=level == "clip")
+    network = Network(SpeechEncoder(Hearing("mel"), 4, 2), LayerMixture(2, 4), head)
+    objective = Objective(level=level, label_smoothing=0.1, soft_labels=0.25, dirichlet=2.0)  # type: ignore[arg-type]
+    held = batch([True, True, False, True, True])
+    losses = UtteranceTask(network, objective)(held)
+    read = network.read(held.inputs, held.clip_of_frame)
+    target = smooth(held.targets, held.known, 0.1)
+    density, cross = torch.zeros(()), torch.zeros(())
+    for clip in (0, 1, 3, 4):
+        own = torch.stack([read[b, t] for b in range(3) for t in range(6) if FRAMES[b, t] == clip])
+        for row in own if level == "frame" else own.mean(dim=0, keepdim=True):
+            known = held.known[clip]
+            alpha = head.linear(row).square() + 1e-6
+            density = density + Dirichlet(alpha[known]).log_prob(target[clip][known])
+            cross = cross + soft_cross_entropy(alpha.log(), target[clip], known)
+    torch.testing.assert_close(losses.named["dirichlet"], -density.detach(), rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(losses.total, 0.25 * cross - 2 * density, rtol=1e-4, atol=1e-3)
+
+
+def test_a_clip_that_means_nothing_costs_a_dirichlet_head_nothing() -> None:
+    torch.manual_seed(0)
+    network = Network(
+        SpeechEncoder(Hearing("mel"), 4, 2), LayerMixture(2, 4), FrameHead(4, 8, 0.0, emotion="dirichlet")
+    )
+    held = batch([True] * 5)
+    held.targets[:] = 0
+    losses = UtteranceTask(network, Objective(dirichlet=1.0, label_smoothing=0.1))(held)
+    assert losses.total == 0
+    losses.total.backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())

@@ -1,11 +1,23 @@
 """What is learned on top of an encoder to tell the emotions."""
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 HIDDEN: dict[str, type[nn.Module]] = {"linear": nn.Identity, "relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
 """What a projection may end with."""
+FLOOR = 1e-6
+"""The least concentration of a class, so that its logarithm is finite."""
+
+
+def log_concentration(x: Float[Tensor, "*batch classes"]) -> Float[Tensor, "*batch classes"]:
+    """Return log α of a Dirichlet distribution, α = x² + 10⁻⁶ (Fedorov & Korobchenko, §4.2), in single precision.
+
+    The softmax of log α is α / Σα, the mean of the distribution, so these are logits like any others.
+    """
+    return (x.float().square() + FLOOR).log()
 
 
 class FrameHead(nn.Module):
@@ -14,7 +26,7 @@ class FrameHead(nn.Module):
     Means over time are taken between `before` and `represent`. The projection is in the first for a loss on every
     frame, and in the second for a loss on every clip, where whatever bends then acts on the clip's mean; so a clip
     that was heard once gives what its frames would give. The last layer is linear, so the logits of a mean are the
-    mean of the logits.
+    mean of the logits; those of a Dirichlet head are not, and are read of the mean (mean pooling).
     """
 
     def __init__(
@@ -26,6 +38,7 @@ class FrameHead(nn.Module):
         projection: int | None = None,
         hidden: str = "linear",
         per_clip: bool = False,
+        emotion: Literal["softmax", "dirichlet"] = "softmax",
     ) -> None:
         super().__init__()
         self.width = width if projection is None else projection
@@ -34,6 +47,9 @@ class FrameHead(nn.Module):
         self.projection = None if projection is None else nn.Sequential(nn.Linear(width, projection), HIDDEN[hidden]())
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(self.width, classes)
+        self.emotion = emotion
+        if emotion == "dirichlet":
+            nn.init.ones_(self.linear.bias)  # near 0 the square has no slope, and every class would begin as absent
 
     def before(self, frames: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch read"]:
         """Return what is averaged over time."""
@@ -44,9 +60,9 @@ class FrameHead(nn.Module):
         return self._project(means) if self.per_clip else means
 
     def classify(self, representation: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch classes"]:
-        """Return the logits of representations."""
+        """Return the logits of representations; of a Dirichlet head, the logarithms of its concentrations."""
         logits: Tensor = self.linear(self.dropout(representation))
-        return logits
+        return log_concentration(logits) if self.emotion == "dirichlet" else logits
 
     def forward(self, means: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch classes"]:
         """Return the logits of means over time, a single frame being its own mean."""

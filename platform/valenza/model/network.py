@@ -82,5 +82,6 @@ def build_network(recipe: Recipe) -> Network:
         projection=heads.projection,
         hidden=heads.hidden,
         per_clip=recipe.objective.level == "clip",
+        emotion=heads.emotion,
     )
     return Network(encoder, layer_reader, head)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -10,6 +11,7 @@ from valenza.features.batch import Batch
 from valenza.model.heads import clip_means
 from valenza.model.network import Network
 from valenza.objectives.adversarial import DomainAdversary, clip_sizes
+from valenza.objectives.dirichlet import dirichlet_nll
 from valenza.objectives.regression import rating_error
 from valenza.objectives.soft_labels import smooth, soft_cross_entropy
 from valenza.recipe import Objective
@@ -56,14 +58,17 @@ class UtteranceTask(nn.Module):
         if self.objective.level == "clip":
             representation = head.represent(clip_means(read, frame, clips))
             logits = head.classify(representation)
-            total = (self._errors(logits, batch.targets, batch.known) * batch.counts).sum()
+            each = self._errors(logits, batch.targets, batch.known)
+            losses = {name: (error * batch.counts).sum() for name, error in each.items()}
         else:
             own = frame >= 0
             clip = frame[own]
             logits = head.classify(read)[own]
-            total = (self._errors(logits, batch.targets[clip], batch.known[clip]) * batch.counts[clip]).sum()
-        named: dict[str, Tensor] = {self.loss: total.detach()}
-        weighted = (self.objective.soft_labels if self.loss == "soft_labels" else 1.0) * total
+            each = self._errors(logits, batch.targets[clip], batch.known[clip])
+            losses = {name: (error * batch.counts[clip]).sum() for name, error in each.items()}
+        named: dict[str, Tensor] = {name: loss.detach() for name, loss in losses.items()}
+        weights = {"soft_labels": self.objective.soft_labels, "dirichlet": self.objective.dirichlet}
+        weighted = torch.stack([weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
         if self.adversary is None:
             return Losses(weighted, named)
         if self.objective.level == "frame":  # as if each of its frames carried the clip's domain loss
@@ -78,7 +83,12 @@ class UtteranceTask(nn.Module):
         logits: Float[Tensor, "rows classes"],
         target: Float[Tensor, "rows classes"],
         known: Bool[Tensor, "rows classes"],
-    ) -> Float[Tensor, " rows"]:
+    ) -> dict[str, Float[Tensor, " rows"]]:
         if self.loss == "regression":
-            return rating_error(logits, target, known)
-        return soft_cross_entropy(logits, smooth(target, known, self.objective.label_smoothing), known)
+            return {"regression": rating_error(logits, target, known)}
+        target = smooth(target, known, self.objective.label_smoothing)
+        errors = {"soft_labels": soft_cross_entropy(logits, target, known)}
+        if self.objective.dirichlet:
+            meant = target.sum(dim=-1, keepdim=True) > 0  # a row that means nothing has no density, and costs nothing
+            errors["dirichlet"] = dirichlet_nll(logits.exp(), target, known & meant)
+        return errors

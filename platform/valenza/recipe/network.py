@@ -60,7 +60,9 @@ class Encoder(Settings):
 class Heads(Settings):
     """What is predicted for every frame."""
 
-    emotion: Literal["softmax"] = "softmax"
+    emotion: Literal["softmax", "dirichlet"] = "softmax"
+    """`dirichlet`: a distribution over mixtures, whose mean is the prediction and whose concentration is the confidence
+    (Fedorov & Korobchenko, §4.2)."""
     dropout: Share = 0.0
     """Of what the last linear layer reads: of a frame, or of a clip's mean where the loss is one per clip."""
     projection: PositiveInt | None = None

@@ -35,8 +35,12 @@ class Objective(Settings):
     """The losses and their weights."""
 
     soft_labels: NonNegativeFloat = 1.0
+    """Cross-entropy against the soft labels; of a Dirichlet head, that of its mean."""
+    dirichlet: NonNegativeFloat = 0.0
+    """Negative log-likelihood of the soft labels under a Dirichlet head (Fedorov & Korobchenko, eq. 6)."""
     label_smoothing: Share = 0.0
-    """Share of each target that is spread evenly over the classes known to its corpus."""
+    """Share of each target that is spread evenly over the classes known to its corpus; it moves targets inside the
+    simplex, without which a Dirichlet density is 0 or infinite."""
     level: Literal["frame", "clip"] = "frame"
     """One loss per 50 Hz frame, or one per clip on the mean of its frames."""
     domain: Domain = Domain()

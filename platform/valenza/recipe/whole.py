@@ -37,6 +37,7 @@ class Recipe(Settings):
             yield ("adapt",), "`stage: adapt` and a section `adapt` with what it starts from go together"
         elif isinstance(adapt, Mapping):
             yield from adapting.problems(raw, adapt)
+        yield from _head_problems(raw)
 
     @model_validator(mode="before")
     @classmethod
@@ -56,3 +57,17 @@ class Recipe(Settings):
         if adapt.get("freeze") is not None and isinstance(values.get("encoder"), Mapping):
             values["encoder"] = {**values["encoder"], "freeze": adapt["freeze"]}
         return values
+
+
+def _head_problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what is wrong between the emotion head and the losses."""
+    heads, objective = (v if isinstance(v := raw.get(name), Mapping) else {} for name in ("heads", "objective"))
+    weighed, dirichlet = objective.get("dirichlet", 0), heads.get("emotion", "softmax") == "dirichlet"
+    if not isinstance(weighed, int | float) or "adapt" in raw:
+        return
+    if dirichlet and not weighed:
+        yield ("objective", "dirichlet"), "a Dirichlet head learns its concentration from this loss; give it a weight"
+    if weighed and not dirichlet:
+        yield ("objective", "dirichlet"), "is the loss of `heads: {emotion: dirichlet}`"
+    if weighed and not objective.get("label_smoothing", 0):
+        yield ("objective", "label_smoothing"), "a Dirichlet density needs targets inside the simplex; give 0.05, say"
