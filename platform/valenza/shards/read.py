@@ -90,6 +90,10 @@ class Reader:
         """Return the CRC-32 of a clip's FLAC file, as the index has it."""
         return int(self._crc[row])
 
+    def samples(self, row: int) -> int:
+        """Return how many samples a clip has, as the index has it."""
+        return int(self._samples[row])
+
     def audio(self, row: int) -> Int16[np.ndarray, " samples"]:
         """Return a clip as 16 kHz mono; raises `ShardError` that names shard and clip where it is damaged."""
         try:
