@@ -12,7 +12,7 @@ from valenza.evaluation.predict import predict_files
 from valenza.evaluation.predictions import beside
 from valenza.evaluation.session import evaluate_run
 from valenza.evaluation.temperature import FILE, read_temperature
-from valenza.stages.run import read_recipe
+from valenza.stages.trained import read_recipe
 
 Train = Callable[..., list[float]]
 

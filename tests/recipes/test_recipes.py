@@ -19,7 +19,7 @@ from valenza.errors import UsageError
 from valenza.evaluation.rotation.ablation import Ablation
 from valenza.mixture.admission import problems
 from valenza.recipe import Recipe
-from valenza.stages.run import read_recipe
+from valenza.stages.trained import read_recipe
 from valenza.training.growth import windows_at
 
 ROOT = Path(__file__).resolve().parents[2]

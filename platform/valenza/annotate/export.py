@@ -2,15 +2,15 @@
 
 import csv
 import io
-import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 from valenza.annotate.answers import Answers, Cast, doubtful
-from valenza.stages.pairs.folder import Candidate, Pair, Study
+from valenza.stages.pairs.folder import Candidate, Study
+from valenza.stages.pairs.preferences import Ties, ranked
+from valenza.stages.pairs.preferences import preferences as majority
 
-Ties = Literal["drop", "half"]
 LABEL_STUDIO = """<View>
   <Audio name="audio" value="$audio"/>
   <Text name="left" value="$left"/>
@@ -33,47 +33,8 @@ def kept(answers: Answers, min_catch: float | None = None) -> list[Cast]:
 
 
 def preferences(study: Study, votes: Iterable[Cast], ties: Ties = "drop") -> list[dict[str, Any]]:
-    """Return a preference for each pair that has a majority, in the order of the pairs' ids.
-
-    `weight` is the majority's share. With `half`, a tie counts half for each side, and a pair without a majority is
-    there in both directions with weight 0.5 each; with `drop` neither counts. Who cannot tell is never counted.
-    """
-    tally: dict[str, Counter[str]] = defaultdict(Counter)
-    for vote in votes:
-        tally[vote.pair.id][vote.answer] += 1
-    by_id = {pair.id: pair for pair in study.pairs}
-    found = []
-    for name in sorted(tally):
-        count, pair = tally[name], by_id[name]
-        half = count["tie"] / 2 if ties == "half" else 0.0
-        a, b = count["a"] + half, count["b"] + half
-        directions = [(pair.a, pair.b, a), (pair.b, pair.a, b)]
-        if a != b:
-            directions = [max(directions, key=lambda way: way[2])]
-        elif ties == "drop" or not a:
-            continue
-        for chosen, rejected, share in directions:
-            found.append(_preference(study, pair, chosen, rejected, share / (a + b), round(a + b)))
-    return found
-
-
-def _preference(study: Study, pair: Pair, chosen: str, rejected: str, weight: float, annotators: int) -> dict[str, Any]:
-    return {
-        "prompt": {"track": pair.track, "audio": study.tracks[pair.track].audio},
-        "chosen": _sequence(study.candidates[chosen]),
-        "rejected": _sequence(study.candidates[rejected]),
-        "weight": weight,
-        "annotators": annotators,
-    }
-
-
-def _sequence(candidate: Candidate) -> dict[str, Any]:
-    return {"candidate": candidate.id, "times": candidate.times, "mixtures": candidate.mixtures}
-
-
-def as_lines(rows: Iterable[Any]) -> str:
-    """Return JSON lines."""
-    return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    """Return a preference for each pair that has a majority, as `stages.pairs.preferences` makes them of answers."""
+    return [row.model_dump() for row in majority(study, ((vote.pair.id, vote.answer) for vote in votes), ties)]
 
 
 def as_log(answers: Answers) -> str:
@@ -108,8 +69,8 @@ def as_label_studio(study: Study, votes: Iterable[Cast]) -> list[dict[str, Any]]
             "left": _words(study, a),
             "right": _words(study, b),
             "pair": name,
-            "left_sequence": _sequence(a),
-            "right_sequence": _sequence(b),
+            "left_sequence": ranked(a).model_dump(),
+            "right_sequence": ranked(b).model_dump(),
         }
         tasks.append({"id": number, "data": data, "annotations": [_annotation(vote) for vote in by_pair[name]]})
     return tasks

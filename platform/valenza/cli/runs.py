@@ -179,6 +179,30 @@ def ablate(
 
 
 @app.command()
+def dynamic(
+    recipe: Annotated[Path, typer.Argument(help="A study, such as recipes/dynamic.yaml.", show_default=False)],
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of tracks and runs; runs/<study> where absent.")] = None,
+    into: Annotated[
+        Path | None, typer.Option(help="The Markdown file to write, with JSON beside it; OUT/dynamic.md where absent.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Seeds that train side by side, after the first.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Emotion over time, whole: clips, teacher, student, preferences; sliding window against one pass, in one table."""
+    from valenza.evaluation.study.run import begin, run_stages
+    from valenza.evaluation.study.tables import tables, text, write_tables
+
+    folder = out or Path("runs") / recipe.stem
+    plan = begin(recipe, overrides or [], folder)
+    found = tables(plan, run_stages(plan, jobs))
+    page = into or folder / "dynamic.md"
+    write_tables(plan, found, page)
+    say(f"wrote {page}, {page.with_suffix('.json')} and {folder / 'report' / 'index.html'}")
+    answer(as_json, found, lambda: print(text(found), end=""))  # noqa: T201
+
+
+@app.command()
 def augment(
     clip: Annotated[Path, typer.Argument(help="A recording of one's own; its first 30 s are used.")],
     recipe: Annotated[

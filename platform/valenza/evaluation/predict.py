@@ -15,7 +15,6 @@ from jaxtyping import Int16
 from valenza.errors import DataError, UsageError
 from valenza.evaluation.listen import listen
 from valenza.evaluation.protocol import predict
-from valenza.evaluation.session import load_network, newest_checkpoint
 from valenza.evaluation.temperature import read_temperature
 from valenza.features.spectrogram import SAMPLE_RATE
 from valenza.labels.native import outputs
@@ -23,7 +22,7 @@ from valenza.labels.taxonomy import EMOTIONS
 from valenza.model.network import Network
 from valenza.recipe import Recipe
 from valenza.stages.prepare import read_prior
-from valenza.stages.run import read_recipe
+from valenza.stages.trained import load_network, newest_checkpoint, read_recipe
 from valenza.terminal import say
 
 

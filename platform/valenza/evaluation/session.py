@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from valenza.errors import UsageError
 from valenza.evaluation.baselines.suite import Suite
 from valenza.evaluation.clips import choose
@@ -21,14 +19,13 @@ from valenza.evaluation.temperature import fit_run, write_temperature
 from valenza.labels.harmonise import scores
 from valenza.labels.native import outputs
 from valenza.labels.taxonomy import EMOTIONS
-from valenza.model.network import Network, build_network
+from valenza.model.network import build_network
 from valenza.recipe import Augment, Recipe
 from valenza.shards.index import read_cards, read_index
 from valenza.stages.frozen import Listener
 from valenza.stages.prepare import Prepared, clip_weights, prepare
-from valenza.stages.run import read_recipe
+from valenza.stages.trained import device, load_network, newest_checkpoint, read_recipe
 from valenza.terminal import say
-from valenza.training import checkpoint
 from valenza.training.runtime import reseed
 
 
@@ -91,13 +88,6 @@ def evaluate_run(
     return results
 
 
-def load_network(recipe: Recipe, source: Path) -> Network:
-    """Return the trained network of a checkpoint, ready to predict."""
-    network = build_network(recipe)
-    network.load_state_dict(checkpoint.load_weights(source))
-    return network.eval().to(device())
-
-
 def label_histograms(prepared: Prepared, names: Sequence[str], recipe: Recipe) -> dict[str, dict[str, float]]:
     """Return how much of each class every corpus has, in clips, training corpora first."""
     found = {}
@@ -107,15 +97,6 @@ def label_histograms(prepared: Prepared, names: Sequence[str], recipe: Recipe) -
         index, cards = read_index(recipe.data.shards, [name]), read_cards(recipe.data.shards, [name])
         found[name] = dict(zip(EMOTIONS, scores(index, cards).targets.sum(axis=0).tolist(), strict=True))
     return found
-
-
-def newest_checkpoint(run: Path, name: str | None) -> Path:
-    """Return the named checkpoint of a run, or the newest that verifies."""
-    folder = run / "checkpoints"
-    chosen = checkpoint.newest(folder) if name is None else folder / name
-    if chosen is None:
-        raise UsageError(f"{run}: has no checkpoint yet")
-    return chosen
 
 
 def _names(run: Path, recipe: Recipe, corpora: Sequence[str] | None) -> list[str]:
@@ -140,8 +121,3 @@ def _changed(recipe: Recipe, shards: Path | None, baselines: Sequence[str]) -> R
         return recipe
     wanted = tuple(name for name in OPTIONAL if name in {*recipe.evaluation.baselines, *baselines})
     return recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update={"baselines": wanted})})
-
-
-def device() -> torch.device:
-    """Return where networks are used: the GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

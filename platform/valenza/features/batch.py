@@ -35,6 +35,22 @@ class Hearing:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """Sequences for the recordings of a batch, one recording a row."""
+
+    ways: Float[Tensor, "batch ways frames classes"]
+    """The teacher's mixtures; or the sequence that was chosen, and the one that was not."""
+    reference: Float[Tensor, "batch frames"]
+    """What a frozen reference thinks of the two: the difference of their log-densities."""
+    weights: Float[Tensor, " batch"]
+    """How much each comparison counts."""
+
+    def to(self, device: torch.device) -> "Wanted":
+        """Return the sequences on another device."""
+        return Wanted(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
+
+
+@dataclass(frozen=True)
 class Batch:
     """Windows and the clips in them."""
 
@@ -48,6 +64,8 @@ class Batch:
     known: Bool[Tensor, "clips classes"]
     counts: Bool[Tensor, " clips"]
     """False for the clips of stand-in windows."""
+    wanted: "Wanted | None" = None
+    """Where frames are learned from sequences rather than from what their clip is."""
     arrive: "Callable[[Batch], Batch] | None" = None
     """What is done to the batch as soon as it is on its device."""
 
@@ -55,7 +73,8 @@ class Batch:
         """Return the batch on another device, after what is done to it there."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         tensors = {name: v.to(device, non_blocking=True) for name, v in values.items() if isinstance(v, Tensor)}
-        moved = replace(self, **tensors, arrive=None)
+        wanted = None if self.wanted is None else self.wanted.to(device)
+        moved = replace(self, **tensors, wanted=wanted, arrive=None)
         return moved if self.arrive is None else self.arrive(moved)
 
 

@@ -30,14 +30,14 @@ class Sequence:
     """Each row sums to 1; by default over the emotions of the taxonomy."""
 
     def __post_init__(self) -> None:
-        if not len(self.times) or len(self.times) != len(self.mixtures):
-            raise ValueError(f"{len(self.times)} times and {len(self.mixtures)} mixtures make no sequence")
+        _match(len(self.times), len(self.mixtures))
         if not (np.diff(self.times) > 0).all():
             raise ValueError("times rise from each mixture to the next")
 
     @classmethod
     def of(cls, times: Many[float], mixtures: Many[Many[float]]) -> "Sequence":
         """Return a sequence from plain numbers, as JSON holds them."""
+        _match(len(times), len(mixtures))
         return cls(np.asarray(times, np.float64), np.asarray(mixtures, np.float64).reshape(len(times), -1))
 
     @classmethod
@@ -63,6 +63,11 @@ class Sequence:
         if (np.abs(self.mixtures.sum(axis=1) - 1) > 1e-3).any():
             return "the shares of a mixture do not sum to 1"
         return None
+
+
+def _match(times: int, mixtures: int) -> None:
+    if not times or times != mixtures:
+        raise ValueError(f"{times} times and {mixtures} mixtures make no sequence")
 
 
 def distance(one: Sequence, other: Sequence, count: int) -> float:

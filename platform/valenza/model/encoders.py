@@ -53,12 +53,20 @@ class WhisperStack(SpeechEncoder):
     as it would be by itself; without, every frame sees the whole window, as in Osman et al. 2023.
     """
 
-    def __init__(self, encoder: Any, *, alone: bool) -> None:
+    def __init__(
+        self, encoder: Any, *, alone: bool, blocks: int | None = None, every: int = 1, chunk: float | None = None
+    ) -> None:
         config = encoder.config
+        if blocks is not None and blocks > len(encoder.layers):
+            raise UsageError(f"encoder.blocks: there are {len(encoder.layers)}, not {blocks}")
         seconds = config.max_source_positions / 50
         hearing = Hearing("mel", config.num_mel_bins, int(seconds * SAMPLE_RATE), alone=alone)
-        super().__init__(hearing, config.d_model, config.encoder_layers + 1)
+        # Whisper's last norm is for its last block.
+        super().__init__(hearing, config.d_model, len(encoder.layers) + 1 if blocks is None else blocks)
+        encoder.layers = encoder.layers[:blocks]
         self.encoder: Any = encoder
+        self.whole, self.every = blocks is None, every
+        self.longest = None if chunk is None else max(1, round(chunk * 50))
 
     def parts(self) -> dict[str, list[nn.Module]]:
         """Return `conv`, `positions`, `blocks.N` and `norm`."""
@@ -69,7 +77,7 @@ class WhisperStack(SpeechEncoder):
     def forward(
         self, inputs: Float[Tensor, "batch mels steps"], clip_of_frame: Int64[Tensor, "batch frames"]
     ) -> list[Float[Tensor, "batch frames width"]]:
-        """Return the output of each block, and last the normalised output of the last one."""
+        """Return the output of each block and, where all blocks are used, the normalised output of the last one."""
         e = self.encoder
         hidden = nn.functional.gelu(e.conv1(inputs))
         hidden = nn.functional.gelu(e.conv2(hidden)).transpose(1, 2)
@@ -78,7 +86,7 @@ class WhisperStack(SpeechEncoder):
             layers = self._blocks(hidden, None)
         else:
             layers = self._apart(hidden, clip_of_frame)
-        return [*layers, e.layer_norm(layers[-1])]
+        return [*layers, e.layer_norm(layers[-1])] if self.whole else layers
 
     def _blocks(self, hidden: Float[Tensor, "batch frames width"], mask: Tensor | None) -> list[Tensor]:
         hidden = nn.functional.dropout(hidden, p=self.encoder.dropout, training=self.training)
@@ -93,7 +101,7 @@ class WhisperStack(SpeechEncoder):
         self, hidden: Float[Tensor, "batch frames width"], clip_of_frame: Int64[Tensor, "batch frames"]
     ) -> list[Float[Tensor, "batch frames width"]]:
         """Send each clip through the blocks by itself, and return its frames to where they were."""
-        segments = Segments(clip_of_frame)
+        segments = Segments(clip_of_frame, longest=self.longest, every=self.every)
         flat = hidden.flatten(0, 1) + self.encoder.embed_positions.weight[segments.since_start]
         places: list[Tensor] = []
         outputs: list[list[Tensor]] = []
@@ -101,7 +109,7 @@ class WhisperStack(SpeechEncoder):
             layers = self._blocks(flat[bucket.frames], bucket.mask(flat.dtype))
             places.append(bucket.spoken(bucket.frames[..., None])[:, 0])
             outputs.append([bucket.spoken(layer) for layer in layers])
-        back = torch.cat(places).argsort()
+        back = torch.cat(places).argsort()[segments.of_heard()]
         return [torch.cat(parts)[back].view(hidden.shape) for parts in zip(*outputs, strict=True)]
 
 
@@ -134,9 +142,12 @@ class WaveformStack(SpeechEncoder):
 def load_encoder(settings: Encoder) -> SpeechEncoder:
     """Build the encoder of a recipe with frozen parts and adapters; what is random draws from torch's generator."""
     alone = settings.attention == "clip"
-    encoder = _new(settings.new, alone) if settings.new is not None else _pretrained(str(settings.name), alone)
-    if alone and not isinstance(encoder, WhisperStack):
-        raise UsageError("encoder.attention: `clip` is for Whisper; waveform encoders hear the whole window")
+    encoder = _new(settings) if settings.new is not None else _pretrained(settings)
+    if not isinstance(encoder, WhisperStack):
+        if alone:
+            raise UsageError("encoder.attention: `clip` is for Whisper; waveform encoders hear the whole window")
+        if settings.blocks is not None:
+            raise UsageError("encoder.blocks: is for Whisper; waveform encoders use all of theirs")
     encoder.freeze(settings.freeze)
     if settings.adapters is not None:
         blocks = [module for name, (module, *_) in encoder.parts().items() if name.startswith("blocks.")]
@@ -144,7 +155,13 @@ def load_encoder(settings: Encoder) -> SpeechEncoder:
     return encoder
 
 
-def _new(new: NewEncoder, alone: bool) -> SpeechEncoder:
+def _whisper(encoder: Any, settings: Encoder) -> WhisperStack:
+    alone = settings.attention == "clip"
+    return WhisperStack(encoder, alone=alone, blocks=settings.blocks, every=settings.every, chunk=settings.chunk)
+
+
+def _new(settings: Encoder) -> SpeechEncoder:
+    new = settings.new or NewEncoder()
     if new.family == "whisper":
         whisper = transformers.WhisperConfig(
             d_model=new.width,
@@ -159,7 +176,7 @@ def _new(new: NewEncoder, alone: bool) -> SpeechEncoder:
             eos_token_id=0,
             decoder_start_token_id=0,
         )
-        return WhisperStack(transformers.WhisperModel(whisper).encoder, alone=alone)
+        return _whisper(transformers.WhisperModel(whisper).encoder, settings)
     config = transformers.AutoConfig.for_model(
         new.family,
         hidden_size=new.width,
@@ -173,7 +190,8 @@ def _new(new: NewEncoder, alone: bool) -> SpeechEncoder:
     return WaveformStack(transformers.AutoModel.from_config(config), normalise=False)
 
 
-def _pretrained(name: str, alone: bool) -> SpeechEncoder:
+def _pretrained(settings: Encoder) -> SpeechEncoder:
+    name = str(settings.name)
     if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
         raise UsageError(f"encoder.name: there is no folder {name}")
     place = str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name
@@ -182,7 +200,7 @@ def _pretrained(name: str, alone: bool) -> SpeechEncoder:
         if config.model_type == "whisper":
             config.decoder_layers = 0  # its 2/3 of the weights are not used
             whisper = transformers.WhisperModel.from_pretrained(place, config=config, dtype=torch.float32)
-            return WhisperStack(whisper.encoder, alone=alone)
+            return _whisper(whisper.encoder, settings)
         if config.model_type not in {"wav2vec2", "hubert", "wavlm"}:
             raise UsageError(
                 f"encoder.name: {name} is a {config.model_type} model; Whisper, Wav2Vec2, HuBERT and WavLM are known"

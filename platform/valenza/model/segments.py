@@ -16,7 +16,7 @@ class Bucket:
     """Segments of similar length."""
 
     frames: Int64[Tensor, "segments longest"]
-    """Flat frame numbers (batch × frames); those past a segment's end repeat its last."""
+    """Flat frame numbers (batch × frames) of what is heard; those past a segment's end repeat its last."""
     lengths: Int64[Tensor, " segments"]
 
     def mask(self, dtype: torch.dtype) -> Float[Tensor, "segments 1 1 longest"] | None:
@@ -35,29 +35,51 @@ class Bucket:
 
 
 class Segments:
-    """The clips of a batch of windows, and the stretches of silence between them."""
+    """The clips of a batch of windows, and the stretches of silence between them.
 
-    def __init__(self, clip_of_frame: Int64[Tensor, "batch frames"]) -> None:
+    A segment of more than `longest` frames is cut into equal parts. Of every group of `every` frames, counted from the
+    segment's start, the one in the middle is heard, or what there is of a group that the segment's end cuts.
+    """
+
+    def __init__(
+        self, clip_of_frame: Int64[Tensor, "batch frames"], *, longest: int | None = None, every: int = 1
+    ) -> None:
         begins = torch.ones_like(clip_of_frame, dtype=torch.bool)
         begins[:, 1:] = clip_of_frame[:, 1:] != clip_of_frame[:, :-1]
-        start = begins.flatten().nonzero()[:, 0]
-        total = clip_of_frame.numel()
-        end = torch.cat([start[1:], start.new_tensor([total])])
-        self.since_start = torch.arange(total, device=start.device) - torch.repeat_interleave(start, end - start)
+        start, length = _lengths(begins.flatten())
+        if longest is not None:
+            part = -(-length // -(-length // longest))  # of the fewest parts that suffice
+            since = torch.arange(begins.numel(), device=start.device) - torch.repeat_interleave(start, length)
+            start, length = _lengths(since % torch.repeat_interleave(part, length) == 0)
+        self.every = every
+        self.since_start = torch.arange(begins.numel(), device=start.device) - torch.repeat_interleave(start, length)
         """How many frames ago each frame's segment began; flat."""
-        self._start, self._length = start, end - start
+        self._start, self._length = start, length
+        self._heard = -(-length // every)
+
+    def of_heard(self) -> Int64[Tensor, " frames"]:
+        """Return for each flat frame which of the heard ones, segment after segment, stands for it."""
+        before = self._heard.cumsum(0) - self._heard
+        return torch.repeat_interleave(before, self._length) + self.since_start // self.every
 
     def buckets(self) -> Iterator[Bucket]:
         """Yield all segments, those of similar length together, shortest first."""
-        order = self._length.argsort(stable=True)
-        lengths = self._length[order].tolist()
+        order = self._heard.argsort(stable=True)
+        counts = self._heard[order].tolist()
         at = 0
-        while at < len(lengths):
+        while at < len(counts):
             to = at + 1
-            while to < len(lengths) and lengths[at] >= _SIMILAR * lengths[to]:
+            while to < len(counts) and counts[at] >= _SIMILAR * counts[to]:
                 to += 1
             chosen = order[at:to]
-            steps = torch.arange(lengths[to - 1], device=order.device)
+            steps = torch.arange(counts[to - 1], device=order.device) * self.every + self.every // 2
             inside = torch.minimum(steps, self._length[chosen][:, None] - 1)
-            yield Bucket(self._start[chosen][:, None] + inside, self._length[chosen])
+            yield Bucket(self._start[chosen][:, None] + inside, self._heard[chosen])
             at = to
+
+
+def _lengths(begins: Tensor) -> tuple[Tensor, Tensor]:
+    """Return where each segment starts and how long it is."""
+    start = begins.nonzero()[:, 0]
+    end = torch.cat([start[1:], start.new_tensor([begins.numel()])])
+    return start, end - start

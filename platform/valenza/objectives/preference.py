@@ -24,9 +24,19 @@ def dirichlet_dpo(
     sequences lie inside the simplex, as `log_density` asks. `mask` is true for the frames that count; a pair without
     any costs nothing. (Fedorov & Korobchenko, eq. 7; Rafailov et al. 2023.)
     """
-    reference = log_density(alpha_ref, chosen) - log_density(alpha_ref, rejected)
-    gap = log_density(alpha, chosen) - log_density(alpha, rejected) - reference.detach()
+    gap = preferred(alpha, chosen, rejected) - preferred(alpha_ref, chosen, rejected).detach()
     return of_frames(-torch.nn.functional.logsigmoid(beta * gap), mask)
+
+
+def preferred(
+    alpha: Float[Tensor, "batch frames classes"],
+    chosen: Float[Tensor, "batch frames classes"],
+    rejected: Float[Tensor, "batch frames classes"],
+    known: Bool[Tensor, "#batch #frames classes"] | None = None,
+) -> Float[Tensor, "batch frames"]:
+    """Return log Dir(chosen | α) − log Dir(rejected | α) of every frame, over the known classes alone."""
+    known = None if known is None else known.expand_as(alpha)
+    return log_density(alpha, chosen, known) - log_density(alpha, rejected, known)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The network and its losses behind one `forward`, so that the loop wraps a single module for every stage."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -67,8 +68,7 @@ class UtteranceTask(nn.Module):
             each = self._errors(logits, batch.targets[clip], batch.known[clip])
             losses = {name: (error * batch.counts[clip]).sum() for name, error in each.items()}
         named: dict[str, Tensor] = {name: loss.detach() for name, loss in losses.items()}
-        weights = {"soft_labels": self.objective.soft_labels, "dirichlet": self.objective.dirichlet}
-        weighted = torch.stack([weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
+        weighted = weigh(self.objective, losses)
         if self.adversary is None:
             return Losses(weighted, named)
         if self.objective.level == "frame":  # as if each of its frames carried the clip's domain loss
@@ -86,9 +86,25 @@ class UtteranceTask(nn.Module):
     ) -> dict[str, Float[Tensor, " rows"]]:
         if self.loss == "regression":
             return {"regression": rating_error(logits, target, known)}
-        target = smooth(target, known, self.objective.label_smoothing)
-        errors = {"soft_labels": soft_cross_entropy(logits, target, known)}
-        if self.objective.dirichlet:
-            meant = target.sum(dim=-1, keepdim=True) > 0  # a row that means nothing has no density, and costs nothing
-            errors["dirichlet"] = dirichlet_nll(logits.exp(), target, known & meant)
-        return errors
+        return label_errors(self.objective, logits, target, known)
+
+
+def label_errors(
+    objective: Objective,
+    logits: Float[Tensor, "rows classes"],
+    target: Float[Tensor, "rows classes"],
+    known: Bool[Tensor, "rows classes"],
+) -> dict[str, Float[Tensor, " rows"]]:
+    """Return each loss against soft labels that an objective names, of every row, before it is weighed."""
+    target = smooth(target, known, objective.label_smoothing)
+    errors = {"soft_labels": soft_cross_entropy(logits, target, known)}
+    if objective.dirichlet:
+        meant = target.sum(dim=-1, keepdim=True) > 0  # a row that means nothing has no density, and costs nothing
+        errors["dirichlet"] = dirichlet_nll(logits.exp(), target, known & meant)
+    return errors
+
+
+def weigh(objective: Objective, losses: Mapping[str, Float[Tensor, ""]]) -> Float[Tensor, ""]:
+    """Return the sum of losses, each times its weight in the objective; 1 for those that have none."""
+    weights = {"soft_labels": objective.soft_labels, "dirichlet": objective.dirichlet}
+    return torch.stack([weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()

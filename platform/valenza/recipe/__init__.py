@@ -3,9 +3,11 @@
 from valenza.recipe.adapt import Adapt
 from valenza.recipe.augment import Augment, Change, FrequencyMask, MelNoise, TimeMask
 from valenza.recipe.data import Data
+from valenza.recipe.dynamic import Dynamic
 from valenza.recipe.evaluation import Evaluation
 from valenza.recipe.network import Adapters, Encoder, Heads, NewEncoder
 from valenza.recipe.objective import Domain, Objective
+from valenza.recipe.source import Preference, Student, Teacher
 from valenza.recipe.training import Average, Training
 from valenza.recipe.whole import Recipe
 
@@ -17,6 +19,7 @@ __all__ = [
     "Change",
     "Data",
     "Domain",
+    "Dynamic",
     "Encoder",
     "Evaluation",
     "FrequencyMask",
@@ -24,7 +27,10 @@ __all__ = [
     "MelNoise",
     "NewEncoder",
     "Objective",
+    "Preference",
     "Recipe",
+    "Student",
+    "Teacher",
     "TimeMask",
     "Training",
 ]

@@ -1,21 +1,17 @@
 """What a recipe says of the run that it goes on from."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, PositiveInt
+from pydantic import PositiveInt
 
-from valenza.config import Document, Problem, Settings
+from valenza.config import Problem
+from valenza.recipe.source import Source, source_values
 
 
-class Adapt(Settings):
+class Adapt(Source):
     """A trained run that learns a new corpus, or other outputs (Osman et al. 2023, §3.2)."""
 
-    model_config = ConfigDict(serialize_by_alias=True)
-
-    source: Annotated[Path, Field(alias="from")]
-    """The run folder that it starts from; its newest checkpoint is taken."""
     outputs: Literal["emotions"] | tuple[str, ...] = "emotions"
     """`emotions` keeps the run's head; the names of native classes replace it with a new one of that many outputs."""
     loss: Literal["soft_labels", "regression"] = "soft_labels"
@@ -24,13 +20,6 @@ class Adapt(Settings):
     """Few-shot: so many training clips of each class, of one half of the speakers; the other half is scored."""
     freeze: tuple[str, ...] | None = None
     """Parts of the encoder that are not trained; those of the run where absent."""
-
-
-def source_values(adapt: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of the recipe of the run that is adapted; nothing where there is no such run."""
-    file = Path(str(adapt.get("from"))) / "recipe.yaml"
-    values = Document(file).values if file.is_file() else {}
-    return values if isinstance(values, dict) else {}
 
 
 def _heard(earlier: Mapping[str, Any]) -> set[str]:
@@ -50,8 +39,6 @@ def problems(raw: Mapping[str, Any], adapt: Mapping[str, Any]) -> Iterator[Probl
     if adapt.get("loss") == "regression" and adapt.get("outputs", "emotions") == "emotions":
         yield ("adapt", "loss"), "ratings are of native classes; name them in `outputs`"
     earlier = source_values(adapt)
-    if "encoder" not in raw and "encoder" not in earlier:
-        yield ("adapt", "from"), f"{adapt.get('from')} is not a run folder: it has no recipe.yaml"
     train, heard = data.get("train"), _heard(earlier)
     for corpus in train if isinstance(train, Mapping) else ():
         if corpus in heard:

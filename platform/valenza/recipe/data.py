@@ -17,6 +17,8 @@ class Data(Settings):
     train: dict[str, PositiveFloat] = Field(min_length=1)
     """Corpus → how often each of its clips is seen in an epoch; .5 draws another half of them each time."""
     zero_shot: tuple[str, ...] = ()
+    aside: tuple[str, ...] = ()
+    """Speakers, each as `corpus/speaker`, of whom nothing is trained on or validated by."""
     claim: Literal["cross_lingual", "cross_corpus"] = "cross_lingual"
     """What the zero-shot score is said to show. `cross_lingual` refuses a corpus whose language is trained on."""
     validation: Share = 0.05
@@ -32,7 +34,11 @@ class Data(Settings):
 
     @classmethod
     def conflicts(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:
-        train, zero_shot = raw.get("train"), raw.get("zero_shot")
+        train, zero_shot, aside = raw.get("train"), raw.get("zero_shot"), raw.get("aside")
+        if isinstance(train, Mapping) and isinstance(aside, list):
+            for i, speaker in enumerate(aside):
+                if isinstance(speaker, str) and speaker.partition("/")[0] not in train:
+                    yield ("aside", i), f"{speaker}: expected `corpus/speaker`, of a corpus that is trained on"
         if isinstance(train, Mapping) and isinstance(zero_shot, list):
             for i, corpus in enumerate(zero_shot):
                 if isinstance(corpus, str) and corpus in train:

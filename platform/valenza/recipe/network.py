@@ -50,11 +50,21 @@ class Encoder(Settings):
     side by side, which wants a strong weight decay."""
     adapters: Adapters | None = None
     """Trained whatever is frozen, at the rate of the encoder."""
+    blocks: PositiveInt | None = None
+    """Only so many blocks are used, from the first; all where absent (Whisper only)."""
+    every: PositiveInt = 1
+    """Of the frames that the convolutions give, the blocks hear one in so many; it then stands for the others too
+    (`attention: clip` only). A block costs that many times less."""
+    chunk: PositiveFloat | None = None
+    """Seconds: longer clips are heard in equal parts of at most this length (`attention: clip` only)."""
 
     @classmethod
     def conflicts(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:
         if (raw.get("name") is None) == (raw.get("new") is None):
             yield (), "give either `name` (a hub model or a folder) or `new` (a random one)"
+        for name in ("every", "chunk"):
+            if raw.get(name) not in (None, 1) and raw.get("attention", "window") != "clip":
+                yield (name,), "only where clips are heard one by one: `attention: clip`"
 
 
 class Heads(Settings):
@@ -69,8 +79,15 @@ class Heads(Settings):
     """Width of a trained layer before the last one; it is what the domain adversary acts on under a frozen encoder."""
     hidden: Literal["linear", "relu", "gelu", "tanh"] = "linear"
     """What the projection ends with; on a clip's mean where the loss is one per clip, else on every frame."""
+    context: PositiveFloat = 1.4
+    """Seconds around each moment over which a student takes the mean of what it reads."""
+    smooth: Annotated[int, Field(ge=1, le=101)] = 5
+    """Frames of the moving average before a student's last layer (Fedorov & Korobchenko, §4.2); an odd number."""
 
     @classmethod
     def conflicts(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:
         if raw.get("projection") is None and raw.get("hidden", "linear") != "linear":
             yield ("hidden",), "there is no `projection` that could end with it"
+        smooth = raw.get("smooth", 5)
+        if isinstance(smooth, int) and smooth % 2 == 0:
+            yield ("smooth",), f"{smooth} frames have no middle; give an odd number"

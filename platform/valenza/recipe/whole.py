@@ -1,25 +1,28 @@
 """One experiment, whole."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from valenza.config import Problem, Settings
 from valenza.recipe import adapt as adapting
+from valenza.recipe import source as sources
 from valenza.recipe.adapt import Adapt
 from valenza.recipe.augment import Augment
 from valenza.recipe.data import Data
 from valenza.recipe.evaluation import Evaluation
 from valenza.recipe.network import Encoder, Heads
 from valenza.recipe.objective import Objective
+from valenza.recipe.source import Preference, Student, Teacher
 from valenza.recipe.training import Training
 
 
 class Recipe(Settings):
     """One experiment: data, model, objective and schedule, and never a machine."""
 
-    stage: Literal["utterance", "adapt"]
+    stage: Literal["utterance", "adapt", "teacher", "student", "preference"]
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 7
     data: Data
     encoder: Encoder
@@ -29,25 +32,34 @@ class Recipe(Settings):
     training: Training
     evaluation: Evaluation = Evaluation()
     adapt: Adapt | None = None
+    teacher: Teacher | None = None
+    student: Student | None = None
+    preference: Preference | None = None
+
+    @property
+    def goes_on_from(self) -> Path | None:
+        """The run folder of the stage before this one."""
+        sections = (self.adapt, self.teacher, self.student, self.preference)
+        return next((section.source for section in sections if section is not None), None)
 
     @classmethod
     def conflicts(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:
-        adapt = raw.get("adapt")
-        if (raw.get("stage") == "adapt") != isinstance(adapt, Mapping):
-            yield ("adapt",), "`stage: adapt` and a section `adapt` with what it starts from go together"
-        elif isinstance(adapt, Mapping):
+        yield from sources.problems(raw)
+        if raw.get("stage") == "adapt" and isinstance(adapt := raw.get("adapt"), Mapping):
             yield from adapting.problems(raw, adapt)
-        yield from _head_problems(raw)
+        yield from head_problems(raw)
 
     @model_validator(mode="before")
     @classmethod
     def _inherited(cls, raw: Any) -> Any:
-        """An adapted network is that of the run it starts from, unless the recipe says otherwise."""
-        adapt = raw.get("adapt") if isinstance(raw, Mapping) else None
-        if not isinstance(adapt, Mapping):
+        """What a recipe does not say of its network is that of the run it starts from."""
+        if not isinstance(raw, Mapping):
             return raw
+        adapt = raw.get("adapt")
+        if not isinstance(adapt, Mapping):
+            return {**raw, **sources.inherited(raw)}
         values = dict(raw)
-        if earlier := adapting.source_values(adapt):
+        if earlier := sources.source_values(adapt):
             values.setdefault("encoder", earlier.get("encoder"))
             if adapt.get("outputs", "emotions") == "emotions":
                 values.setdefault("heads", earlier.get("heads", {}))
@@ -59,11 +71,11 @@ class Recipe(Settings):
         return values
 
 
-def _head_problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
+def head_problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield what is wrong between the emotion head and the losses."""
     heads, objective = (v if isinstance(v := raw.get(name), Mapping) else {} for name in ("heads", "objective"))
     weighed, dirichlet = objective.get("dirichlet", 0), heads.get("emotion", "softmax") == "dirichlet"
-    if not isinstance(weighed, int | float) or "adapt" in raw:
+    if not isinstance(weighed, int | float) or {"adapt", "teacher", "preference"} & raw.keys():  # theirs are inherited
         return
     if dirichlet and not weighed:
         yield ("objective", "dirichlet"), "a Dirichlet head learns its concentration from this loss; give it a weight"

@@ -11,16 +11,21 @@ from typing import Annotated, Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import Field, NonNegativeInt, ValidationError
+from pydantic import Field, NonNegativeInt
 
 from valenza.config import Settings, suggestion
 from valenza.corpora.card import Card, read_card
 from valenza.errors import ShardError, UsageError
+from valenza.shards.sealed import Sealed, unseal
 
 FORMAT = 1
 INDEX, DESCRIPTION, CARD = "index.parquet", "shards.json", "card.yaml"
 TRACKS = "tracks.json"
 """How clips were joined from others, where they were; `stages.tracks` writes and reads it."""
+TEACHER = "teacher.json"
+"""Whose frame labels the clips have, where a model gave them; `stages.heard` writes and reads it."""
+PROVENANCE = (TRACKS, TEACHER)
+"""What may lie beside shards that were made of other shards."""
 ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 _STRING = pa.string()
@@ -85,7 +90,7 @@ class Cut(Settings):
     parts: NonNegativeInt
 
 
-class Description(Settings):
+class Description(Sealed):
     """`shards.json`: what the folder of a corpus must hold."""
 
     format: Literal[1]
@@ -104,12 +109,6 @@ class Description(Settings):
     def size(self) -> int:
         """The bytes of all shards."""
         return sum(s.bytes for s in self.shards)
-
-    def render(self) -> bytes:
-        """Return the file's bytes, the last line of which is a checksum of the others."""
-        values = self.model_dump(mode="json")
-        digest = sha256(json.dumps(values, sort_keys=True).encode())
-        return json.dumps({**values, "digest": digest}, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
 def sha256(data: bytes) -> str:
@@ -145,21 +144,21 @@ def read_description(folder: Path) -> Description:
         data = path.read_bytes()
     except OSError as error:
         raise ShardError(f"{path}: cannot be read: {error.strerror}") from None
+    description = unseal(Description, data)
+    if description is None:
+        raise ShardError(f"{path}: {_wrong(data)}; {_again(folder)}")
+    return description
+
+
+def _wrong(data: bytes) -> str:
     try:
         values = json.loads(data)
-        if isinstance(values, dict) and values.get("format") not in (None, FORMAT):
-            raise ShardError(
-                f"{path}: format {values['format']!r}, but this version reads format {FORMAT}; {_again(folder)}"
-            )
-        if isinstance(values, dict):
-            values.pop("digest", None)
-        description = Description.model_validate(values)
-        intact = description.render() == data
-    except (ValueError, RecursionError, ValidationError):
-        intact = False
-    if not intact:
-        raise ShardError(f"{path}: is damaged; {_again(folder)}")
-    return description
+        stated = values.get("format") if isinstance(values, dict) else None
+    except (ValueError, RecursionError):
+        stated = None
+    if stated in (None, FORMAT):
+        return "is damaged"
+    return f"format {stated!r}, but this version reads format {FORMAT}"
 
 
 def read_rows(folder: Path, description: Description) -> pa.Table:

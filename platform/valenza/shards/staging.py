@@ -10,12 +10,13 @@ from pathlib import Path
 
 from valenza.errors import UsageError, WriteError
 from valenza.shards import record
-from valenza.shards.index import CARD, DESCRIPTION, INDEX, TRACKS
+from valenza.shards.index import CARD, DESCRIPTION, INDEX, PROVENANCE
 
 
 def refuse_strangers(folder: Path) -> None:
     """Refuse a folder that a finished build would replace together with what does not belong to it."""
-    ours = re.compile(rf"{re.escape(folder.name)}-\d{{6,}}\.tar|{INDEX}|{DESCRIPTION}|{CARD}|{TRACKS}|\..*|.*\.part")
+    beside = "|".join(map(re.escape, (INDEX, DESCRIPTION, CARD, *PROVENANCE)))
+    ours = re.compile(rf"{re.escape(folder.name)}-\d{{6,}}\.tar|{beside}|\..*|.*\.part")
     try:
         strangers = sorted(p.name for p in folder.iterdir() if not ours.fullmatch(p.name))
     except FileNotFoundError:

@@ -4,7 +4,7 @@ import os
 import shutil
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -22,8 +22,8 @@ from valenza.shards.index import (
     DESCRIPTION,
     ID,
     INDEX,
+    PROVENANCE,
     SCHEMA,
-    TRACKS,
     Cut,
     Description,
     LeftOut,
@@ -67,17 +67,18 @@ def build(
     *,
     shard_bytes: int = SHARD_BYTES,
     skip_bad: bool = False,
-    tracks: bytes | None = None,
+    provenance: Mapping[str, bytes] | None = None,
 ) -> BuildReport:
     """Store clips as `out/<corpus>/`, with `jobs` processes that decode and encode.
 
     Finished shards whose clips have not changed are kept, from an interrupted build or an earlier one; the earlier
-    build stays in place and usable until the new one is whole. `tracks` is what lies beside the shards as
-    `tracks.json`, where the clips were joined from others. Raises `DataError` that lists every file that cannot be
-    stored (with `skip_bad` they are left out and listed in `shards.json`), `WriteError` for a full disk, and
-    `UsageError` where `out/<corpus>` holds anything but shards.
+    build stays in place and usable until the new one is whole. `provenance` is what lies beside the shards, under names
+    of `PROVENANCE`, where the clips were made of others. Raises `DataError` that lists every file that cannot be stored
+    (with `skip_bad` they are left out and listed in `shards.json`), `WriteError` for a full disk, and `UsageError`
+    where `out/<corpus>` holds anything but shards.
     """
     began = time.monotonic()
+    beside = {} if provenance is None else provenance
     folder = local(out) / card.id
     found = entries(card, clips)
     try:
@@ -88,7 +89,7 @@ def build(
     refuse_strangers(folder)
     description = _finished(folder, inputs, skip_bad=skip_bad)
     if description is not None:
-        description = _refresh(folder, description, manifest, tracks)
+        description = _refresh(folder, description, manifest, beside)
         return BuildReport(folder, description, 0, len(description.shards), time.monotonic() - began)
     with staging_folder(folder) as staging:
         shards = layout(card, found, shard_bytes)
@@ -96,7 +97,7 @@ def build(
         todo = [s for s in shards if s.name not in records]
         records |= _write_shards(card, todo, {e.clip.id for e in found}, staging, jobs, skip_bad=skip_bad)
         description = _describe(card, [records[s.name] for s in shards], staging, manifest, inputs)
-        _put_tracks(staging, tracks)
+        _put_beside(staging, beside)
         swap(staging, folder)
     return BuildReport(folder, description, len(todo), len(shards) - len(todo), time.monotonic() - began)
 
@@ -111,17 +112,18 @@ def _finished(folder: Path, inputs: str, *, skip_bad: bool) -> Description | Non
     return description if description and (skip_bad or not description.left_out) else None
 
 
-def _put_tracks(folder: Path, tracks: bytes | None) -> None:
-    if tracks is not None:
-        record.put(folder / TRACKS, tracks)
-    else:
-        with record.writing(folder / TRACKS):
-            (folder / TRACKS).unlink(missing_ok=True)
+def _put_beside(folder: Path, provenance: Mapping[str, bytes]) -> None:
+    for name in PROVENANCE:
+        if name in provenance:
+            record.put(folder / name, provenance[name])
+        else:
+            with record.writing(folder / name):
+                (folder / name).unlink(missing_ok=True)
 
 
-def _refresh(folder: Path, description: Description, manifest: bytes, tracks: bytes | None) -> Description:
-    """Renew what lies beside shards that are finished: the manifest, and how tracks were joined."""
-    _put_tracks(folder, tracks)
+def _refresh(folder: Path, description: Description, manifest: bytes, provenance: Mapping[str, bytes]) -> Description:
+    """Renew what lies beside shards that are finished: the manifest, and what the clips were made of."""
+    _put_beside(folder, provenance)
     digest = sha256(manifest)
     if digest != description.card_sha256 or not (folder / CARD).is_file() or (folder / CARD).read_bytes() != manifest:
         description = description.model_copy(update={"card_sha256": digest})

@@ -11,7 +11,7 @@ from valenza.model.network import Network, build_network
 from valenza.objectives.correlation import mean_of, moments, pearson
 from valenza.objectives.task import UtteranceTask
 from valenza.recipe import Adapt, Recipe
-from valenza.stages.utterance import Course, Validation, adversary, validate
+from valenza.stages.utterance import Validation, adversary, begin, teach, validate
 from valenza.training import checkpoint
 
 
@@ -23,18 +23,18 @@ def train(recipe: Recipe, run: Path, accelerator: Accelerator, *, resume_from: P
     """
     if recipe.adapt is None:
         raise UsageError("adapt: a recipe of this stage says what it starts from")
-    course = Course.begin(recipe, run, accelerator, workers)
+    course, prepared = begin(recipe, run, accelerator, workers)
     network = build_network(recipe)
     if resume_from is None:
         taken = begin_with(network, recipe.adapt)
         course.record.tell(f"starting from {taken}")
     else:
         go_on_with(network, resume_from)
-    against = adversary(recipe, course.prepared, network.head.width)
+    against = adversary(recipe, prepared, network.head.width)
     task = UtteranceTask(network, recipe.objective, loss=recipe.adapt.loss, adversary=against)
     scored = correlate if recipe.adapt.loss == "regression" else validate
     # The scales of the layers are the run's own: what it learned is in their terms.
-    return course.teach(task, scored, resume_from=resume_from, scales=False)
+    return teach(course, prepared, task, scored, resume_from=resume_from, scales=False)
 
 
 def begin_with(network: Network, adapt: Adapt) -> Path:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Float64, Int64
 
+from valenza.config import suggestion
 from valenza.corpora.card import Card
 from valenza.errors import DataError, UsageError
 from valenza.features.batch import FRAME
@@ -22,6 +24,7 @@ from valenza.mixture.stream import WindowStream
 from valenza.mixture.weights import split
 from valenza.recipe import Recipe
 from valenza.shards.index import CARD, DESCRIPTION, read_cards, read_index
+from valenza.shards.read import Reader
 from valenza.training.growth import windows_in_all
 
 PRIOR = "prior.json"
@@ -72,6 +75,7 @@ def prepare(recipe: Recipe) -> Prepared:
     cards = read_cards(recipe.data.shards, names)
     meaning = scores(index, cards)
     targets, known, used = _wanted(recipe, index, cards, meaning)
+    used = used & ~set_aside(index, recipe.data.aside)
     few = None if recipe.adapt is None else recipe.adapt.per_class
     parts = split(index, used, validation=0.0 if few else recipe.data.validation, seed=recipe.seed)
     if few:
@@ -96,6 +100,20 @@ def prepare(recipe: Recipe) -> Prepared:
     return prepared
 
 
+def set_aside(index: pa.Table, speakers: Sequence[str]) -> Bool[np.ndarray, " clips"]:
+    """Return which clips are of speakers that are named `corpus/speaker`; raises `DataError` for one who is not there.
+
+    The corpora of the names are those of the index.
+    """
+    named = zip(index["corpus"].to_pylist(), index["speaker"].to_pylist(), strict=True)
+    of_clip = [f"{corpus}/{speaker}" for corpus, speaker in named]
+    there = set(of_clip)
+    for speaker in speakers:
+        if speaker not in there:
+            raise DataError(f"data.aside: no clip is of {speaker}{suggestion(speaker, sorted(there))}")
+    return np.isin(of_clip, list(speakers)) if speakers else np.zeros(len(of_clip), dtype=bool)
+
+
 def highest(targets: Float64[np.ndarray, "clips classes"]) -> Float64[np.ndarray, "clips classes"]:
     """Return each row's highest score as 1, shared where several are highest; rows of zeros stay."""
     top = (targets >= targets.max(axis=1, keepdims=True) - 1e-9) & (targets > 0)
@@ -103,13 +121,16 @@ def highest(targets: Float64[np.ndarray, "clips classes"]) -> Float64[np.ndarray
 
 
 def _of_emotions(recipe: Recipe) -> bool:
-    return recipe.adapt is None or recipe.adapt.outputs == "emotions"
+    """Whether the targets are clips' emotions."""
+    return recipe.stage == "utterance" or (recipe.adapt is not None and recipe.adapt.outputs == "emotions")
 
 
 def _wanted(
     recipe: Recipe, index: pa.Table, cards: dict[str, Card], meaning: Scores
 ) -> tuple[Float64[np.ndarray, "clips outputs"], Bool[np.ndarray, "clips outputs"], Bool[np.ndarray, " clips"]]:
-    """Return targets, which of them are known, and which clips have any."""
+    """Return targets, which of them are known, and which clips have any; a student's targets are frames, not these."""
+    if recipe.stage == "student":
+        return np.zeros_like(meaning.targets), meaning.known, Reader(recipe.data.shards, index).has_frames
     if recipe.adapt is None or recipe.adapt.outputs == "emotions":
         return meaning.targets, meaning.known, meaning.used
     ratings = native_ratings(index, cards, recipe.adapt.outputs)
@@ -147,7 +168,11 @@ def write_prior(recipe: Recipe, prepared: Prepared, run: Path) -> None:
     """
     if not _of_emotions(recipe):
         return
-    mass = clip_weights(recipe, prepared) @ prepared.scores.targets
+    write_shares(run, clip_weights(recipe, prepared) @ prepared.scores.targets)
+
+
+def write_shares(run: Path, mass: Float64[np.ndarray, " classes"]) -> None:
+    """Keep how much of the training targets each class had, as shares of the whole."""
     shares = dict(zip(EMOTIONS, (mass / mass.sum()).tolist(), strict=True))
     (run / PRIOR).write_text(json.dumps(shares, indent=1), encoding="utf-8")
 

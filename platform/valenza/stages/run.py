@@ -7,13 +7,11 @@ from typing import Any, TextIO
 
 import yaml
 
-from valenza.config import load
 from valenza.errors import PeerError, UsageError, WriteError
 from valenza.recipe import Recipe
+from valenza.stages.trained import RECIPE
 from valenza.training import checkpoint
 from valenza.training.runtime import environment, lost_peer, start
-
-RECIPE = "recipe.yaml"
 
 
 def train_run(recipe: Recipe, run: Path, *, resume: str, workers: int, precision: str | None = None) -> Path:
@@ -26,11 +24,17 @@ def train_run(recipe: Recipe, run: Path, *, resume: str, workers: int, precision
     accelerator = start(precision)
     held = _enter(run, recipe, environment(accelerator), fresh=source is None) if accelerator.is_main_process else None
     accelerator.wait_for_everyone()
-    from valenza.stages import adapt, utterance
+    from valenza.stages import adapt, preference, student, teacher, utterance
 
-    stage = {"utterance": utterance.train, "adapt": adapt.train}[recipe.stage]
+    stages = {
+        "utterance": utterance.train,
+        "adapt": adapt.train,
+        "teacher": teacher.train,
+        "student": student.train,
+        "preference": preference.train,
+    }
     try:
-        last = stage(recipe, run, accelerator, resume_from=source, workers=workers)
+        last = stages[recipe.stage](recipe, run, accelerator, resume_from=source, workers=workers)
     except RuntimeError as error:
         if accelerator.num_processes == 1 or not lost_peer(error):
             raise
@@ -45,13 +49,6 @@ def train_run(recipe: Recipe, run: Path, *, resume: str, workers: int, precision
             held.close()
     accelerator.end_training()
     return last
-
-
-def read_recipe(run: Path) -> Recipe:
-    """Return the recipe that a run was trained with."""
-    if not (run / RECIPE).is_file():
-        raise UsageError(f"{run}: not a run folder: it has no {RECIPE}")
-    return load(Recipe, run / RECIPE)
 
 
 def _source(run: Path, resume: str) -> Path | None:
@@ -94,8 +91,10 @@ def recipe_text(recipe: Recipe) -> str:
     values["data"]["shards"] = str(recipe.data.shards.resolve())
     if recipe.encoder.name is not None and Path(recipe.encoder.name).expanduser().is_dir():
         values["encoder"]["name"] = str(Path(recipe.encoder.name).expanduser().resolve())
-    if recipe.adapt is not None:
-        values["adapt"]["from"] = str(recipe.adapt.source.resolve())
+    if recipe.goes_on_from is not None:
+        values[recipe.stage]["from"] = str(recipe.goes_on_from.resolve())
+    if recipe.preference is not None:
+        values["preference"]["pairs"] = str(recipe.preference.pairs.resolve())
     return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 

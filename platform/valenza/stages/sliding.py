@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int16, Int64
+from jaxtyping import Bool, Float32, Int16, Int64
 
 from valenza.features.batch import FRAME, hear
 from valenza.labels.sequences import FRAME_RATE, Sequence
@@ -93,11 +93,22 @@ class Slider:
         return torch.cat(heard).numpy()
 
     @torch.inference_mode()
-    def sequence(self, network: Network, means: Float32[np.ndarray, "windows layers width"], frames: int) -> Sequence:
-        """Return what a network of whole clips says of each window, at the window's middle."""
+    def sequence(
+        self,
+        network: Network,
+        means: Float32[np.ndarray, "windows layers width"],
+        frames: int,
+        seen: Bool[np.ndarray, " classes"] | None = None,
+    ) -> Sequence:
+        """Return what a network of whole clips says of each window, at the window's middle.
+
+        Only classes that were `seen` in its training are said; what it gives to others is what it began with.
+        """
         network.eval()
         layers = torch.from_numpy(means)[None].to(next(network.parameters()).device)
         order = torch.arange(len(means), device=layers.device)[None]
         logits = network.head(network.read(layers, order).float()[0])
+        if seen is not None:
+            logits = logits.masked_fill(~torch.from_numpy(seen).to(logits.device), -torch.inf)
         mixtures = logits.softmax(dim=-1).double().cpu().numpy()
         return Sequence(moments(frames, self.sliding), mixtures / mixtures.sum(axis=1, keepdims=True))

@@ -24,22 +24,27 @@ from valenza.objectives.adversarial import DomainAdversary
 from valenza.objectives.task import UtteranceTask
 from valenza.recipe import Recipe
 from valenza.shards.read import Reader
+from valenza.stages.course import CALIBRATION, Course
 from valenza.stages.frozen import HeardDataset, Listener, hear_once, may_hear_once
 from valenza.stages.prepare import Prepared, prepare, training_stream, write_prior
-from valenza.training.loop import Loop
-from valenza.training.report import Record
-from valenza.training.runtime import add_up, agree, fingerprint, reseed
-
-CALIBRATION = 32
-"""Training windows on which the scales of the encoder's layers are measured before the first step."""
+from valenza.training.runtime import add_up
 
 
 def train(recipe: Recipe, run: Path, accelerator: Accelerator, *, resume_from: Path | None, workers: int) -> Path:
     """Train the network of a recipe; returns its last checkpoint."""
-    course = Course.begin(recipe, run, accelerator, workers)
+    course, prepared = begin(recipe, run, accelerator, workers)
     network = build_network(recipe)
-    task = UtteranceTask(network, recipe.objective, adversary=adversary(recipe, course.prepared, network.head.width))
-    return course.teach(task, validate, resume_from=resume_from, scales=True)
+    task = UtteranceTask(network, recipe.objective, adversary=adversary(recipe, prepared, network.head.width))
+    return teach(course, prepared, task, validate, resume_from=resume_from, scales=True)
+
+
+def begin(recipe: Recipe, run: Path, accelerator: Accelerator, workers: int) -> tuple[Course, Prepared]:
+    """Read the corpora of a recipe and begin its run."""
+    prepared = prepare(recipe)
+    course = Course.begin(recipe, run, accelerator, workers, prepared.digest)
+    if accelerator.is_main_process:
+        write_prior(recipe, prepared, run)
+    return course, prepared
 
 
 def adversary(recipe: Recipe, prepared: Prepared, width: int) -> DomainAdversary | None:
@@ -51,58 +56,34 @@ def adversary(recipe: Recipe, prepared: Prepared, width: int) -> DomainAdversary
     return DomainAdversary(settings, torch.from_numpy(found.of_row), width)
 
 
-@dataclass
-class Course:
-    """What a stage that teaches windows of clips needs beside its task."""
-
-    recipe: Recipe
-    run: Path
-    accelerator: Accelerator
-    workers: int
-    record: Record
-    prepared: Prepared
-    mark: dict[str, str]
-
-    @classmethod
-    def begin(cls, recipe: Recipe, run: Path, accelerator: Accelerator, workers: int) -> "Course":
-        """Read the corpora, see that all processes read the same, and seed torch for the network to be built."""
-        writes, values = accelerator.is_main_process, recipe.model_dump(mode="json")
-        record = Record(run, writes=writes, tracker=recipe.training.tracker, recipe=values)
-        prepared = prepare(recipe)
-        mark = fingerprint(recipe, prepared.digest, accelerator.num_processes)
-        agree(accelerator, mark)
-        if accelerator.is_main_process:
-            write_prior(recipe, prepared, run)
-        reseed(recipe.seed)
-        return cls(recipe, run, accelerator, workers, record, prepared, mark)
-
-    def teach(self, task: UtteranceTask, validate: "Validate", *, resume_from: Path | None, scales: bool) -> Path:
-        """Train a task to the last step; `scales` says to measure the layers' scales before the first."""
-        recipe, accelerator, prepared = self.recipe, self.accelerator, self.prepared
-        task.to(accelerator.device)
-        data = _datasets(recipe, prepared, task, accelerator)
-        stream = training_stream(recipe, prepared)
-        if resume_from is None and scales:
-            self.record.tell(f"measuring the layers on {CALIBRATION} windows")
-            windows, _ = stream.take(Position(), CALIBRATION)
-            passes = share(windows, rank=0, ranks=1, per_pass=recipe.training.windows_per_pass)
-            # Every process measures the same windows, so that all begin with the same weights.
-            task.network.calibrate(b.to(accelerator.device) for b in load(data.plain, passes, workers=0))
-        heard = Validation(recipe, prepared, data.plain, task, accelerator, self.workers)
-        loop = Loop(
-            accelerator=accelerator,
-            task=task,
-            stream=stream,
-            dataset=data.training,
-            settings=recipe.training,
-            seed=recipe.seed,
-            run=self.run,
-            record=self.record,
-            fingerprint=self.mark,
-            validate=lambda: validate(heard) if len(prepared.parts["validation"]) else {},
-            workers=self.workers,
-        )
-        return loop.train(resume_from)
+def teach(
+    course: Course,
+    prepared: Prepared,
+    task: UtteranceTask,
+    scored: "Validate",
+    *,
+    resume_from: Path | None,
+    scales: bool,
+) -> Path:
+    """Train a task to the last step; `scales` says to measure the layers' scales before the first."""
+    recipe, accelerator = course.recipe, course.accelerator
+    task.to(accelerator.device)
+    data = _datasets(recipe, prepared, task, accelerator)
+    stream = training_stream(recipe, prepared)
+    if resume_from is None and scales:
+        course.record.tell(f"measuring the layers on {CALIBRATION} windows")
+        windows, _ = stream.take(Position(), CALIBRATION)
+        passes = share(windows, rank=0, ranks=1, per_pass=recipe.training.windows_per_pass)
+        # Every process measures the same windows, so that all begin with the same weights.
+        task.network.calibrate(b.to(accelerator.device) for b in load(data.plain, passes, workers=0))
+    heard = Validation(recipe, prepared, data.plain, task, accelerator, course.workers)
+    return course.train(
+        task,
+        stream=stream,
+        dataset=data.training,
+        validate=lambda: scored(heard) if len(prepared.parts["validation"]) else {},
+        resume_from=resume_from,
+    )
 
 
 @dataclass(frozen=True)

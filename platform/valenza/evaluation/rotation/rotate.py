@@ -17,7 +17,7 @@ from valenza.errors import DataError, NonFiniteError, PeerError, UsageError, Val
 from valenza.evaluation.results import read_results
 from valenza.evaluation.rotation.folds import By, Fold, folder, folds
 from valenza.evaluation.rotation.summary import summarise, write_rotation
-from valenza.evaluation.session import device, evaluate_run, newest_checkpoint
+from valenza.evaluation.session import evaluate_run
 from valenza.files import write_whole
 from valenza.mixture.admission import problems
 from valenza.model.network import build_network
@@ -25,7 +25,8 @@ from valenza.recipe import Recipe
 from valenza.shards.index import read_index
 from valenza.shards.read import Reader
 from valenza.stages.frozen import Listener, may_hear_once
-from valenza.stages.run import read_recipe, recipe_text, train_run
+from valenza.stages.run import recipe_text, train_run
+from valenza.stages.trained import device, newest_checkpoint, read_recipe
 from valenza.terminal import say
 
 _GOES_ON = (NonFiniteError, DataError)

@@ -37,6 +37,8 @@ class Track(Settings):
     corpus: str
     language: str
     speaker: str
+    clip: str | None = None
+    """The id of the clip in the shards that it was taken from."""
 
     @property
     def frames(self) -> int:

@@ -1,7 +1,6 @@
 """Test tracks of several emotions, joined from a corpus's clips, as shards that anyone can make again."""
 
 import hashlib
-import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,16 +13,23 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float64
 
-from valenza.corpora.card import Card, read_card
-from valenza.corpora.parse import clips
-from valenza.errors import DataError, UsageError
+from valenza.corpora.card import Card
+from valenza.errors import DataError
 from valenza.labels.harmonise import scores
 from valenza.labels.taxonomy import EMOTIONS
 from valenza.mixture.tracks import KINDS, Kind, PlannedTrack, TrackClip, plan_tracks
-from valenza.shards.index import Description, read_cards, read_corpus, read_index
+from valenza.shards.audio import encode
+from valenza.shards.index import TRACKS, Description, read_cards, read_corpus, read_index
 from valenza.shards.read import Reader
-from valenza.shards.write import build
-from valenza.stages.tracks.folder import write_audio, write_manifest, write_tables
+from valenza.stages.tracks.folder import (
+    Account,
+    chosen_rows,
+    shard_name,
+    store,
+    write_events,
+    write_manifest,
+    write_recording,
+)
 from valenza.stages.tracks.record import Event, JoinedTrack, Missed, TrackSet, digest
 from valenza.stages.tracks.sound import SoundSettings, Stretch, event, headroom, join, stretch
 from valenza.terminal import track as progress
@@ -106,9 +112,7 @@ def make_tracks(
     shards says how each track was made. Raises `DataError` where no speaker's clips make a track, `UsageError` for
     settings that plan nothing, `ShardError` for damaged shards.
     """
-    name = name or f"{corpus}-tracks"
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,40}", name):
-        raise UsageError(f"{name!r} names no shards: at most 41 of the characters a-z 0-9 _ -")
+    name = shard_name(name or f"{corpus}-tracks")
     source = _read(shards, corpus, rows, sound)
     columns = {column: source.index[column].to_pylist() for column in ("speaker", "language")}
     offered = [
@@ -153,9 +157,7 @@ def make_tracks(
 
 def _read(shards: Path, corpus: str, rows: Sequence[int] | None, sound: SoundSettings) -> _Source:
     index, card = read_index(shards, [corpus]), read_cards(shards, [corpus])[corpus]
-    chosen = sorted({int(row) for row in (range(index.num_rows) if rows is None else rows)})
-    if chosen and not 0 <= chosen[0] <= chosen[-1] < index.num_rows:
-        raise UsageError(f"{corpus}: has {index.num_rows} clips; there is no row {chosen[-1]}")
+    chosen = chosen_rows(corpus, index.num_rows, rows)
     meaning = scores(index, {corpus: card})
     targets, reader = meaning.targets, Reader(shards, index)
     emotions: dict[int, str] = {}
@@ -188,7 +190,7 @@ def _joined(source: _Source, planned: Sequence[PlannedTrack], folder: Path) -> I
             sha256=digest(samples),
             events=tuple(map(partial(_event, source), plan.rows, starts)),
         )
-        write_audio(folder, track, samples)
+        write_recording(folder, track.id, encode(samples), track.frames())
         yield track
 
 
@@ -207,13 +209,17 @@ def _event(source: _Source, row: int, start: int) -> Event:
 
 
 def _store(name: str, source: _Source, made: TrackSet, folder: Path, out: Path) -> Description:
-    write_tables(folder, made.tracks)
-    manifest = write_manifest(folder, name, source.card, source.known, made.tracks)
-    card = read_card(manifest)
-    parsed = clips(card, folder)
-    if parsed.problems:
-        raise DataError("\n".join(map(str, parsed.problems)))
-    return build(card, manifest, parsed.clips, out, tracks=made.render()).description
+    write_events(folder, made.tracks)
+    account = Account(
+        name=name,
+        title=f"{source.card.title}: joined tracks of several emotions",
+        obtain=f"made of the shards of {made.corpus} by `valenza tracks make {made.corpus}`; {TRACKS} says how",
+        pattern=r"t\d+-[a-z-]+",
+        classes=source.known,
+        columns=("speaker", "language", "gender", "kind"),
+        voices=[(t.id, t.speaker, t.language, t.gender or "", t.kind) for t in made.tracks],
+    )
+    return store(folder, write_manifest(folder, source.card, account), out, {TRACKS: made.render()})
 
 
 def _digest_of(ids: Sequence[str]) -> str:

@@ -1,13 +1,12 @@
 """`tracks.json`: how each track was joined, so that anyone who has the same clips can make it again, bit for bit."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Float32, Int16
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from valenza.config import Settings
 from valenza.corpora.frames import FRAME_SAMPLES, SAMPLE_RATE
@@ -15,6 +14,7 @@ from valenza.errors import ShardError
 from valenza.mixture.tracks import Kind
 from valenza.shards.index import TRACKS, Sha256
 from valenza.shards.read import Reader
+from valenza.shards.sealed import Sealed, unseal
 from valenza.stages.tracks.sound import Stretch, event, join
 
 
@@ -82,7 +82,7 @@ class Missed(Settings):
     """What the speaker has clips of."""
 
 
-class TrackSet(Settings):
+class TrackSet(Sealed):
     """Everything that was decided when tracks were made of a corpus's clips."""
 
     format: Literal[1]
@@ -107,15 +107,6 @@ class TrackSet(Settings):
     missing: tuple[Missed, ...]
     tracks: tuple[JoinedTrack, ...]
 
-    def render(self) -> bytes:
-        """Return the file's bytes, the last line of which is a checksum of the others."""
-        values = self.model_dump(mode="json")
-        return json.dumps({**values, "digest": _digest(values)}, indent=1, ensure_ascii=False).encode() + b"\n"
-
-
-def _digest(values: object) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
 
 def digest(samples: Int16[np.ndarray, " samples"]) -> str:
     """Return the checksum of a track's samples, in hexadecimal."""
@@ -129,15 +120,8 @@ def read_tracks(folder: Path) -> TrackSet:
         data = path.read_bytes()
     except OSError as error:
         raise ShardError(f"{path}: cannot be read: {error.strerror}; `valenza tracks make` writes it") from None
-    try:
-        values = json.loads(data)
-        if isinstance(values, dict):
-            values.pop("digest", None)
-        found = TrackSet.model_validate(values)
-        intact = found.render() == data
-    except (ValueError, RecursionError, ValidationError):
-        intact = False
-    if not intact:
+    found = unseal(TrackSet, data)
+    if found is None:
         raise ShardError(f"{path}: is damaged; `valenza tracks make` writes it anew")
     return found
 

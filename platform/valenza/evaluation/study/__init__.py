@@ -1,0 +1,1 @@
+"""A study of emotion over time from clips to tables: tracks, four stages for every seed, and what they score."""
