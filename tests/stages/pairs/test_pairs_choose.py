@@ -151,11 +151,14 @@ def test_the_obvious_one_is_wrong_whatever_is_true() -> None:
         assert error[real.id] < error[trial.made.id] - 0.05
 
 
-def test_the_wrong_sequence_jumps_between_what_nobody_said() -> None:
+def test_the_wrong_sequence_jumps_through_the_face_and_begins_with_what_nobody_said() -> None:
     said = np.array([0.4, 0.0, 0.3, 0.01, 0.2, 0.02, 0.0, 0.0])
-    frames = wrong_sequence(said, SECONDS).frames(150)
-    assert {EMOTIONS[c] for c in frames.argmax(axis=1)} == {"sadness", "fear", "anger"}
-    assert (np.diff(frames.argmax(axis=1)) != 0).sum() == 4
+    frames = wrong_sequence(said, 7.2).frames(360)
+    shown = [EMOTIONS[c] for c in frames.argmax(axis=1)[::30]]
+    assert shown[:6] == ["sadness", "fear", "anger", "surprise", "disgust", "happiness"] == shown[6:]
+    assert (np.diff(frames.argmax(axis=1)) != 0).sum() == 11
+    for true in np.eye(8):
+        assert np.abs(frames - true).mean() > 0.2
     assert len(wrong_sequence(said, 0.05).times) == 2
 
 

@@ -24,6 +24,7 @@ from valenza.config import load
 from valenza.errors import DataError, UsageError
 from valenza.features.batch import join
 from valenza.labels.sequences import distance
+from valenza.model.student import build_student
 from valenza.recipe import Augment, Recipe
 from valenza.shards.index import read_index
 from valenza.shards.read import Reader
@@ -242,6 +243,16 @@ def test_a_frozen_network_that_says_one_thing_falls_short_and_makes_no_pairs(hom
     assert (kinds["window"], kinds["checkpoint"]) == (2, 2)
     flat = [c for c in made.candidates.values() if c.source["kind"] == "checkpoint"]
     assert all(len(c.times) == 2 and set(c.mixtures[0]) == {0.125} for c in flat)
+
+
+def test_one_pass_of_a_student_gives_each_frame(corner: SimpleNamespace) -> None:
+    torch.manual_seed(1)
+    network = build_student(load(Recipe, corner.recipe, DIRICHLET))
+    audio = np.random.default_rng(0).integers(-3000, 3000, 32_001).astype(np.int16)
+    alpha = np.exp(logits(network, audio))
+    assert alpha.shape == (101, 8)
+    assert np.isfinite(alpha).all()
+    assert (alpha > 0).all()
 
 
 def test_one_pass_is_what_the_network_says_of_the_padded_recording(home: Path) -> None:

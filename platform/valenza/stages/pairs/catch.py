@@ -18,7 +18,8 @@ from valenza.stages.pairs.keys import plain_numbers
 
 _FACES = [POSITION[emotion] for emotion in EMOTIONS if emotion not in ("other", "neutral")]
 """The classes that a face shows."""
-_HELD, _TURN, _UNSAID = 0.6, 0.1, 3
+_HELD, _TURN = 0.6, 0.1
+"""Seconds from one emotion to the next in a sequence that is wrong, and those of the way between them."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Trial:
 def catch_trials(plain: Sequence[Pair], found: Mapping[str, Found], share: float, seed: int) -> list[Trial]:
     """Return catch trials such that they are this share of all pairs, at least one, the kinds by turns.
 
-    `obvious` shows a track's most typical candidate against emotions that none of its candidates speaks of; the tracks
-    where these two differ most come first. `identical` shows one candidate twice. `swapped` repeats one of the first
+    `obvious` shows a track's most typical candidate against one that jumps from emotion to emotion; the tracks where
+    these two differ most come first. `identical` shows one candidate twice. `swapped` repeats one of the first
     half of the plain pairs with a and b exchanged: those differ most, and on others honest people change their mind.
     Trials are of tracks that have a plain pair too, each kind at most once for a track or pair, so there may be fewer.
     Raises `UsageError` for a share outside 0…0.5.
@@ -64,8 +65,7 @@ def identical(found: Found, seed: int) -> Trial:
 def obvious(found: Found, seed: int) -> Trial:
     """Return a trial of the candidate that is nearest to all others against a sequence that is wrong for anyone.
 
-    The wrong one jumps between the emotions that the candidates say least of, so that it cannot be right for long even
-    where they all err. The pair's disagreement is what tells the two sides apart.
+    The pair's disagreement is what tells the two sides apart.
     """
     track, frames = found.track, found.track.frames
     typical = min(
@@ -96,8 +96,12 @@ def obvious(found: Found, seed: int) -> Trial:
 
 
 def wrong_sequence(said: Float64[np.ndarray, " classes"], seconds: float) -> Mixtures:
-    """Return a sequence that jumps between the emotions with the least shares in `said`, each at its full strength."""
-    least = sorted(_FACES, key=lambda column: said[column])[:_UNSAID]
+    """Return a sequence that jumps through all emotions of the face at full strength, the least `said` first.
+
+    No voice does that, and whatever is true, it is right a sixth of the time where a recording is long enough for all:
+    so it is wrong even where the candidates are too.
+    """
+    least = sorted(_FACES, key=lambda column: said[column])
     times: list[float] = []
     rows: list[int] = []
     for number, start in enumerate(np.arange(0, seconds, _HELD)):
