@@ -1,10 +1,5 @@
 """A study of emotion over time through the command line: four stages, their tables, and the same again after a kill."""
 
-import json
-from pathlib import Path
-
-import pytest
-
 STUDY = """seeds: [7, 8]
 shards: {shards}
 train: {{english: 1, italian: 1}}

@@ -20,9 +20,11 @@ from valenza.features.spectrogram import SAMPLE_RATE
 from valenza.labels.native import outputs
 from valenza.labels.taxonomy import EMOTIONS
 from valenza.model.network import Network
+from valenza.model.student import Student
 from valenza.recipe import Recipe
+from valenza.stages.once import logits, mixtures
 from valenza.stages.prepare import read_prior
-from valenza.stages.trained import load_network, newest_checkpoint, read_recipe
+from valenza.stages.trained import FRAMEWISE, load_network, load_student, newest_checkpoint, read_recipe
 from valenza.terminal import say
 
 
@@ -36,12 +38,18 @@ def predict_files(run: Path, files: Sequence[Path]) -> list[dict[str, Any]]:
     recipe = read_recipe(run)
     if (classes := outputs(recipe)) != EMOTIONS:
         raise UsageError(f"{run}: rates {', '.join(classes)} and tells no emotions; `valenza evaluate` scores it")
-    source = newest_checkpoint(run, None)
+    prior, source = read_prior(run), newest_checkpoint(run)
+    if recipe.stage in FRAMEWISE:
+        student = load_student(recipe, source)
+        return [_over_time(file, audio, student, prior) for file, audio in _read(files)]
     network = load_network(recipe, source)
-    prior = read_prior(run)
     temperature = read_temperature(run, source.name, recipe)
     if temperature is None:
         say(f"{run}: `valenza evaluate` has fitted no temperature to {source.name}, so shares are not calibrated")
+    return [_row(file, audio, network, recipe, prior, temperature or 1.0) for file, audio in _read(files)]
+
+
+def _read(files: Sequence[Path]) -> list[tuple[Path, Int16[np.ndarray, " samples"]]]:
     heard: list[tuple[Path, Int16[np.ndarray, " samples"]]] = []
     problems = []
     for file in files:
@@ -51,7 +59,7 @@ def predict_files(run: Path, files: Sequence[Path]) -> list[dict[str, Any]]:
             problems.append(str(error))
     if problems:
         raise DataError("\n".join(problems))
-    return [_row(file, audio, network, recipe, prior, temperature or 1.0) for file, audio in heard]
+    return heard
 
 
 def render(rows: Sequence[dict[str, Any]], form: str) -> str:
@@ -83,6 +91,12 @@ def read_audio(file: Path) -> Int16[np.ndarray, " samples"]:
     return np.asarray(np.clip(np.rint(mono * 32768), -32768, 32767).astype(np.int16))
 
 
+def _over_time(file: Path, audio: Int16[np.ndarray, " samples"], student: Student, prior: np.ndarray) -> dict[str, Any]:
+    """Return the row of a file that a frame-level network heard: the mean of its mixtures."""
+    mixture = mixtures(logits(student, audio), prior > 0).mean(axis=0)
+    return _told(file, audio, mixture)
+
+
 def _row(
     file: Path,
     audio: Int16[np.ndarray, " samples"],
@@ -94,9 +108,17 @@ def _row(
     parts = list(_parts(audio, network.encoder.hearing.window_samples))
     heard = listen(network, parts, len(parts), padding=recipe.evaluation.padding, label="")
     seen = [emotion for emotion, mass in zip(EMOTIONS, prior, strict=True) if mass > 0]
-    logits = heard.logits[recipe.evaluation.frames]
-    shares = predict(logits, seen, prior, adjust=recipe.evaluation.prior == "train", temperature=temperature)
-    mixture = np.average(shares, axis=0, weights=[len(part) for part in parts])
+    shares = predict(
+        heard.logits[recipe.evaluation.frames],
+        seen,
+        prior,
+        adjust=recipe.evaluation.prior == "train",
+        temperature=temperature,
+    )
+    return _told(file, audio, np.average(shares, axis=0, weights=[len(part) for part in parts]))
+
+
+def _told(file: Path, audio: Int16[np.ndarray, " samples"], mixture: np.ndarray) -> dict[str, Any]:
     best = int(mixture.argmax())
     return {
         "file": str(file),

@@ -45,6 +45,8 @@ def evaluate_run(
     speakers, samples or its language with training.
     """
     recipe = _changed(read_recipe(run), shards, baselines)
+    if recipe.stage not in ("utterance", "adapt"):
+        raise UsageError(f"{run}: is a run of stage {recipe.stage}, which has no clips; `valenza dynamic` scores it")
     names = _names(run, recipe, corpora)
     prepared = prepare(recipe)
     if outputs(recipe) != EMOTIONS:

@@ -23,25 +23,30 @@ def moments(frames: int) -> int:
 
 
 class Context(nn.Module):
-    """The mean of a recording's frames around each moment; moments lie in the middle of every 10 frames."""
+    """Mean and standard deviation of a recording's frames around each moment (Snyder et al. 2018, §3.1).
+
+    Moments lie in the middle of every 10 frames.
+    """
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
         self.groups = max(1, round(seconds * 50 / HOP)) | 1
-        """How many groups of 10 frames the mean is over: an odd number, so that the moment is in the middle."""
+        """How many groups of 10 frames are taken together: an odd number, so that the moment is in the middle."""
 
     def forward(
         self, frames: Float[Tensor, "batch frames width"], own: Bool[Tensor, "batch frames"]
-    ) -> Float[Tensor, "batch moments width"]:
-        """Return the means over those frames that are the recording's `own`; zeros where there are none."""
+    ) -> Float[Tensor, "batch moments both"]:
+        """Return means and then deviations over those frames that are the recording's `own`; 0 where it has none."""
         counted = own.to(frames.dtype)[..., None]
-        sums = self._around(frames * counted)
-        return sums / self._around(counted).clamp(min=1e-6)
+        held, count = frames * counted, self._around(counted).clamp(min=1e-6)
+        mean = self._around(held) / count
+        variance = self._around(held * frames) / count - mean.square()
+        return torch.cat([mean, variance.clamp(min=1e-6).sqrt()], dim=-1)
 
     def _around(self, values: Float[Tensor, "batch frames width"]) -> Float[Tensor, "batch moments width"]:
-        each = nn.functional.avg_pool1d(
-            nn.functional.pad(values.transpose(1, 2), (0, -values.shape[1] % HOP)), HOP, HOP
-        )
+        """Return sums around each moment, all divided by the same number."""
+        padded = nn.functional.pad(values.transpose(1, 2), (0, -values.shape[1] % HOP))
+        each = nn.functional.avg_pool1d(padded, HOP, HOP)
         return nn.functional.avg_pool1d(each, self.groups, 1, self.groups // 2).transpose(1, 2)
 
 
@@ -101,7 +106,7 @@ class Student(nn.Module):
 
     def layers(
         self, inputs: Tensor, clip_of_frame: Int64[Tensor, "batch frames"]
-    ) -> list[Float[Tensor, "batch moments width"]]:
+    ) -> list[Float[Tensor, "batch moments both"]]:
         """Return the encoder's layers around each moment. Inputs are `Batch.inputs`; of layers, those of moments."""
         if inputs.ndim == 4:
             return list(inputs.unbind(dim=2))
@@ -138,7 +143,7 @@ def build_student(recipe: Recipe) -> Student:
     """Build the frame-level network of a recipe; what is new in it draws from torch's generator."""
     encoder = load_encoder(recipe.encoder)
     depth = 1 if recipe.encoder.layers == "last" else encoder.depth
-    layer_reader = (JoinedLayers if recipe.encoder.layers == "joined" else LayerMixture)(depth, encoder.width)
+    layer_reader = (JoinedLayers if recipe.encoder.layers == "joined" else LayerMixture)(depth, 2 * encoder.width)
     return Student(
         encoder, layer_reader, StudentHead(layer_reader.width, len(EMOTIONS), recipe.heads), recipe.heads.context
     )

@@ -80,7 +80,7 @@ class Heads(Settings):
     hidden: Literal["linear", "relu", "gelu", "tanh"] = "linear"
     """What the projection ends with; on a clip's mean where the loss is one per clip, else on every frame."""
     context: PositiveFloat = 1.4
-    """Seconds around each moment over which a student takes the mean of what it reads."""
+    """Seconds around each moment over which a student takes mean and deviation of what it reads."""
     smooth: Annotated[int, Field(ge=1, le=101)] = 5
     """Frames of the moving average before a student's last layer (Fedorov & Korobchenko, §4.2); an odd number."""
 

@@ -56,10 +56,10 @@ class Recordings:
 class Heard:
     """What a frozen encoder says around each moment of recordings, one after the other."""
 
-    values: Float32[np.ndarray, "moments layers width"]
+    values: Float32[np.ndarray, "moments layers both"]
     starts: Int64[np.ndarray, " recordings+1"]
 
-    def __getitem__(self, number: int) -> Float32[np.ndarray, "moments layers width"]:
+    def __getitem__(self, number: int) -> Float32[np.ndarray, "moments layers both"]:
         return self.values[self.starts[number] : self.starts[number + 1]]
 
 
@@ -71,14 +71,15 @@ def hear_moments(student: Student, recordings: Recordings, accelerator: Accelera
     encoder = student.encoder
     counts = np.array([moments(int(frames)) for frames in recordings.frames])
     starts = np.concatenate([[0], np.cumsum(counts)])
-    size = int(starts[-1]) * encoder.depth * encoder.width * 4
+    shape = (int(starts[-1]), encoder.depth, 2 * encoder.width)
+    size = 4 * shape[0] * shape[1] * shape[2]
     if any(p.requires_grad for p in encoder.parameters()) or size > _LARGEST:
         return None
     file = _file(student, recordings)
     kept = torch.tensor(float(file.exists()), device=accelerator.device)
     if float(accelerator.reduce(kept, "min")):
         return Heard(np.load(file), starts)
-    values = np.zeros((int(starts[-1]), encoder.depth, encoder.width), dtype=np.float32)
+    values = np.zeros(shape, dtype=np.float32)
     own = range(accelerator.process_index, len(counts), accelerator.num_processes)
     for number in track(own, "hearing recordings", len(own)):
         values[starts[number] : starts[number + 1]] = _hear(student, recordings.waveform(number))
@@ -92,7 +93,7 @@ def hear_moments(student: Student, recordings: Recordings, accelerator: Accelera
 
 
 @torch.inference_mode()
-def _hear(student: Student, waveform: Int16[np.ndarray, " samples"]) -> Float32[np.ndarray, "moments layers width"]:
+def _hear(student: Student, waveform: Int16[np.ndarray, " samples"]) -> Float32[np.ndarray, "moments layers both"]:
     student.eval()
     device = next(student.parameters()).device
     inputs = torch.from_numpy(waveform)[None].to(device)
@@ -103,7 +104,7 @@ def _hear(student: Student, waveform: Int16[np.ndarray, " samples"]) -> Float32[
 def _file(student: Student, recordings: Recordings) -> Path:
     """Return where what was heard is kept: a name that changes with weights, samples, and how the encoder hears."""
     encoder = Listener(student.encoder, Augment())
-    digest = hashlib.sha256(f"1 {encoder.digest} {student.encoder} {student.context.groups}".encode())
+    digest = hashlib.sha256(f"2 {encoder.digest} {student.encoder} {student.context.groups}".encode())
     for mark in recordings.marks:
         digest.update(f"{mark}\n".encode())
     root = Path(os.environ.get("VALENZA_CACHE", Path.home() / ".cache" / "valenza"))

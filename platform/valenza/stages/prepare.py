@@ -16,7 +16,7 @@ from valenza.errors import DataError, UsageError
 from valenza.features.batch import FRAME
 from valenza.features.spectrogram import SAMPLE_RATE
 from valenza.labels.harmonise import Scores, scores
-from valenza.labels.native import native_ratings, outputs
+from valenza.labels.native import native_ratings
 from valenza.labels.smoothing import smooth
 from valenza.labels.taxonomy import EMOTIONS
 from valenza.mixture.fewshot import few_shot
@@ -25,7 +25,6 @@ from valenza.mixture.weights import split
 from valenza.recipe import Recipe
 from valenza.shards.index import CARD, DESCRIPTION, read_cards, read_index
 from valenza.shards.read import Reader
-from valenza.training.growth import windows_in_all
 
 PRIOR = "prior.json"
 
@@ -184,22 +183,3 @@ def read_prior(run: Path) -> Float64[np.ndarray, " classes"]:
         return np.array([shares[emotion] for emotion in EMOTIONS], dtype=np.float64)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{run / PRIOR}: cannot be read: {error}") from None
-
-
-def summary(recipe: Recipe, prepared: Prepared) -> dict[str, object]:
-    """Return what a recipe comes to: clips, hours and windows an epoch, epochs, and the mixture of labels."""
-    stream = training_stream(recipe, prepared)
-    windows = stream.epoch(0)
-    seconds = prepared.durations
-    filled = [float(seconds[list(w)].sum()) / recipe.data.window_seconds for w in windows]
-    weights = clip_weights(recipe, prepared)
-    mixture = weights @ prepared.targets
-    return {
-        "clips": {part: len(rows) for part, rows in prepared.parts.items()},
-        "hours_per_epoch": float(weights @ seconds) / 3600,
-        "windows_per_epoch": len(windows),
-        "mean_fill": float(np.mean(filled)),
-        "steps_per_epoch": len(windows) * recipe.training.steps / windows_in_all(recipe.training),
-        "epochs": windows_in_all(recipe.training) / len(windows),
-        "label_mixture": dict(zip(outputs(recipe), (mixture / mixture.sum()).round(4).tolist(), strict=True)),
-    }

@@ -12,6 +12,8 @@ from valenza.recipe import Recipe
 from valenza.training import checkpoint
 
 RECIPE = "recipe.yaml"
+FRAMEWISE = ("student", "preference")
+"""Stages whose networks say something of every frame."""
 
 
 def read_recipe(run: Path) -> Recipe:

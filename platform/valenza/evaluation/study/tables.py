@@ -75,8 +75,8 @@ def text(found: Mapping[str, Any]) -> str:
         f"{counted} preferences (by seed), from up to {judged:,} tracks of speakers that are neither trained on nor "
         "scored.\n",
         "## What sharpening alone is worth\n",
-        f"The student learns what the sliding window said at temperature {study['teacher']['temperature']:g}. MAE rewards "
-        "mixtures that are sure of themselves, F1 does not; here is the sliding window itself at that temperature.\n",
+        f"The student learns what the sliding window said, at temperature {study['teacher']['temperature']:g}. MAE "
+        "rewards mixtures that are sure of themselves, F1 does not; here is the sliding window at that temperature.\n",
         markdown(found["sharpened"]),
         "## Strength of the tuning (table 4)\n",
         beta_markdown(found["betas"], note=found["note"]),

@@ -14,9 +14,9 @@ from valenza.stages.frozen import Listener
 from valenza.stages.once import logits
 from valenza.stages.pairs.candidates import Slides, Student
 from valenza.stages.prepare import read_prior
-from valenza.stages.trained import load_network, load_student, newest_checkpoint, read_recipe
+from valenza.stages.trained import FRAMEWISE, load_network, load_student, newest_checkpoint, read_recipe
 
-_SLID, _FRAMEWISE = ("utterance", "adapt"), ("student", "preference")
+_SLID = ("utterance", "adapt")
 
 
 def slides_of(run: Path) -> Slides:
@@ -37,7 +37,7 @@ def student_of(named: str) -> Student:
     run, checkpoint = (Path(named), None) if not at or Path(named).is_dir() else (Path(path), name)
     recipe = _emotions(run)
     source = newest_checkpoint(run, checkpoint)
-    network = (load_student if recipe.stage in _FRAMEWISE else load_network)(recipe, source)
+    network = (load_student if recipe.stage in FRAMEWISE else load_network)(recipe, source)
     dirichlet, seen = recipe.heads.emotion == "dirichlet", read_prior(run) > 0
 
     def alpha(audio: Int16[np.ndarray, " samples"]) -> Float32[np.ndarray, "frames classes"]:
