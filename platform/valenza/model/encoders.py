@@ -27,6 +27,8 @@ class SpeechEncoder(nn.Module):
     def __init__(self, hearing: Hearing, width: int, depth: int) -> None:
         super().__init__()
         self.hearing, self.width, self.depth = hearing, width, depth
+        self.manner = ""
+        """What beside weights decides what it says of a clip alone: names what is kept of it."""
 
     def parts(self) -> dict[str, list[nn.Module]]:
         """Return what can be frozen: part name → modules."""
@@ -67,6 +69,8 @@ class WhisperStack(SpeechEncoder):
         self.encoder: Any = encoder
         self.whole, self.every = blocks is None, every
         self.longest = None if chunk is None else max(1, round(chunk * 50))
+        if (blocks, every, chunk) != (None, 1, None):
+            self.manner = f"blocks {blocks}, every {every}, longest {self.longest}"
 
     def parts(self) -> dict[str, list[nn.Module]]:
         """Return `conv`, `positions`, `blocks.N` and `norm`."""

@@ -37,7 +37,7 @@ class Bucket:
 class Segments:
     """The clips of a batch of windows, and the stretches of silence between them.
 
-    A segment of more than `longest` frames is cut into equal parts. Of every group of `every` frames, counted from the
+    A segment of more than `longest` frames is cut into parts that differ by one frame at most. Of every group of `every` frames, counted from the
     segment's start, the one in the middle is heard, or what there is of a group that the segment's end cuts.
     """
 
@@ -48,9 +48,10 @@ class Segments:
         begins[:, 1:] = clip_of_frame[:, 1:] != clip_of_frame[:, :-1]
         start, length = _lengths(begins.flatten())
         if longest is not None:
-            part = -(-length // -(-length // longest))  # of the fewest parts that suffice
             since = torch.arange(begins.numel(), device=start.device) - torch.repeat_interleave(start, length)
-            start, length = _lengths(since % torch.repeat_interleave(part, length) == 0)
+            parts, whole = (torch.repeat_interleave(each, length) for each in (-(-length // longest), length))
+            number = since * parts // whole  # as many parts as are needed, as equal as frames allow
+            start, length = _lengths((since == 0) | (number != number.roll(1)))
         self.every = every
         self.since_start = torch.arange(begins.numel(), device=start.device) - torch.repeat_interleave(start, length)
         """How many frames ago each frame's segment began; flat."""

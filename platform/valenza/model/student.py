@@ -37,11 +37,14 @@ class Context(nn.Module):
         self, frames: Float[Tensor, "batch frames width"], own: Bool[Tensor, "batch frames"]
     ) -> Float[Tensor, "batch moments both"]:
         """Return means and then deviations over those frames that are the recording's `own`; 0 where it has none."""
+        frames = frames.float() if frames.dtype in (torch.float16, torch.bfloat16) else frames
         counted = own.to(frames.dtype)[..., None]
-        held, count = frames * counted, self._around(counted).clamp(min=1e-6)
-        mean = self._around(held) / count
-        variance = self._around(held * frames) / count - mean.square()
-        return torch.cat([mean, variance.clamp(min=1e-6).sqrt()], dim=-1)
+        # Squares are taken of what differs from the recording's mean, which may be many times as large as that.
+        middle = (frames * counted).sum(dim=1, keepdim=True) / counted.sum(dim=1, keepdim=True).clamp(min=1)
+        held, count = (frames - middle) * counted, self._around(counted)
+        mean, square = (self._around(values) / count.clamp(min=1e-6) for values in (held, held.square()))
+        deviation = (square - mean.square()).clamp(min=1e-6).sqrt()
+        return torch.cat([mean + middle, deviation], dim=-1) * (count > 0)
 
     def _around(self, values: Float[Tensor, "batch frames width"]) -> Float[Tensor, "batch moments width"]:
         """Return sums around each moment, all divided by the same number."""
@@ -110,6 +113,22 @@ class Student(nn.Module):
         """Return the encoder's layers around each moment. Inputs are `Batch.inputs`; of layers, those of moments."""
         if inputs.ndim == 4:
             return list(inputs.unbind(dim=2))
+        counts = (clip_of_frame != SILENCE).sum(dim=1).clamp(min=1)
+        each = inputs.shape[-1] // clip_of_frame.shape[1]
+        order, found = [], []
+        # Recordings of one length go together: what fills up a shorter one would be heard at its end.
+        for frames in sorted(set(counts.tolist())):
+            rows = (counts == frames).nonzero()[:, 0]
+            heard = self._heard(inputs[rows, ..., : frames * each], clip_of_frame[rows, :frames])
+            past = moments(clip_of_frame.shape[1]) - moments(frames)
+            found.append([nn.functional.pad(layer, (0, 0, 0, past)) for layer in heard])
+            order.append(rows)
+        back = torch.cat(order).argsort()
+        return [torch.cat(layer)[back] for layer in zip(*found, strict=True)]
+
+    def _heard(
+        self, inputs: Tensor, clip_of_frame: Int64[Tensor, "batch frames"]
+    ) -> list[Float[Tensor, "batch moments both"]]:
         if not inputs.is_floating_point():
             inputs = hear(inputs, clip_of_frame, self.encoder.hearing)
         own = clip_of_frame != SILENCE

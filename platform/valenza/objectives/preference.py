@@ -24,7 +24,9 @@ def dirichlet_dpo(
     sequences lie inside the simplex, as `log_density` asks. `mask` is true for the frames that count; a pair without
     any costs nothing. (Fedorov & Korobchenko, eq. 7; Rafailov et al. 2023.)
     """
-    gap = preferred(alpha, chosen, rejected) - preferred(alpha_ref, chosen, rejected).detach()
+    # Past a recording's end there is no mixture, and a density of nothing would have no finite slope.
+    known = None if mask is None else mask[..., None]
+    gap = preferred(alpha, chosen, rejected, known) - preferred(alpha_ref, chosen, rejected, known).detach()
     return of_frames(-torch.nn.functional.logsigmoid(beta * gap), mask)
 
 
@@ -32,7 +34,7 @@ def preferred(
     alpha: Float[Tensor, "batch frames classes"],
     chosen: Float[Tensor, "batch frames classes"],
     rejected: Float[Tensor, "batch frames classes"],
-    known: Bool[Tensor, "#batch #frames classes"] | None = None,
+    known: Bool[Tensor, "#batch #frames #classes"] | None = None,
 ) -> Float[Tensor, "batch frames"]:
     """Return log Dir(chosen | α) − log Dir(rejected | α) of every frame, over the known classes alone."""
     known = None if known is None else known.expand_as(alpha)

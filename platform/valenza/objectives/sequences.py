@@ -59,11 +59,12 @@ class PreferenceTask(nn.Module):
 
     def preferred(self, batch: Batch) -> torch.Tensor:
         """Return log Dir(chosen) − log Dir(rejected) of every frame [batch, frames] under the network as it is."""
-        alpha, known = self.network(batch.inputs, batch.clip_of_frame).exp(), batch.known[:, None]
+        alpha = self.network(batch.inputs, batch.clip_of_frame).exp()
+        # What lies past a recording's end is no mixture, and the slope of its density is not finite.
+        known = batch.known[:, None] & (batch.clip_of_frame != SILENCE)[..., None]
         # Both sequences are moved inside the simplex, as the student's targets were.
         chosen, rejected = (
-            smooth(way, known.expand_as(way), self.objective.label_smoothing)
-            for way in wanted(batch).ways.unbind(dim=1)
+            smooth(way, known, self.objective.label_smoothing) for way in wanted(batch).ways.unbind(dim=1)
         )
         return preferred(alpha, chosen, rejected, known)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 
 from valenza.config import Problem, Settings
 from valenza.recipe.augment import Augment
@@ -56,6 +56,14 @@ class Stage(Settings):
     augment: Augment = Augment()
     cross_entropy: Learned
     dirichlet: Learned
+
+    @classmethod
+    def conflicts(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:
+        for name, emotion in zip(HEADS, ("softmax", "dirichlet"), strict=True):
+            learned = raw.get(name)
+            heads = learned.get("heads", {}) if isinstance(learned, Mapping) else None
+            if isinstance(heads, Mapping) and heads.get("emotion", "softmax") != emotion:
+                yield (name, "heads", "emotion"), f"it is what is trained with `emotion: {emotion}`"
 
 
 class Window(Settings):
@@ -127,6 +135,7 @@ class Dynamic(Settings):
 
     @classmethod
     def conflicts(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:
+        yield from _tuned_heads(raw)
         train, speakers = raw.get("train"), raw.get("speakers")
         if not isinstance(train, Mapping) or not isinstance(speakers, Mapping):
             return
@@ -138,6 +147,27 @@ class Dynamic(Settings):
             yield ("speakers",), "no speaker's tracks are judged; give some corpus `preferences`"
         if not raw.get("unheard") and not any(v.get("test") for v in kept):
             yield ("speakers",), "nothing is scored: there is no `test` speaker and no `unheard` corpus"
-        for i, corpus in enumerate(raw.get("unheard") or ()):
-            if corpus in train:
+        unheard = raw.get("unheard")
+        for i, corpus in enumerate(unheard if isinstance(unheard, list | tuple) else ()):
+            if isinstance(corpus, str) and corpus in train:
                 yield ("unheard", i), f"{corpus} is trained on"
+
+
+def _tuned_heads(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what is wrong in the changes to the heads of the student that is tuned, before anything is trained."""
+    found: list[Mapping[str, Any]] = []
+    for keys in (("student", "dirichlet", "heads"), ("preference", "heads")):
+        here: Any = raw
+        for key in keys:
+            here = here.get(key, {}) if isinstance(here, Mapping) else {}
+        found.append(here if isinstance(here, Mapping) else {})
+    student, own = found
+    for name in ("emotion", "projection"):
+        if name in own and own[name] != student.get(name):
+            yield ("preference", "heads", name), "is the student's, whose weights it starts with"
+    try:
+        Heads.model_validate({**student, **own})
+    except ValidationError as error:
+        for wrong in error.errors(include_url=False):
+            if wrong["loc"] and wrong["loc"][0] in own:
+                yield ("preference", "heads", *wrong["loc"]), wrong["msg"]

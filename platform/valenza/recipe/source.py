@@ -75,11 +75,23 @@ def problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
             yield (name,), f"`stage: {name}` and a section `{name}` with what it starts `from` go together"
         elif isinstance(section, Mapping) and "from" in section:
             earlier = source_values(section)
-            if not earlier and ("data" if name == "student" else "encoder") not in raw:
+            if not earlier and not _whole(raw, name):
                 yield (name, "from"), f"{section['from']} is not a run folder: it has no recipe.yaml"
             elif earlier and earlier.get("stage") not in allowed:
                 told = " or ".join(f"`{other}`" for other in allowed)
                 yield (name, "from"), f"is a run of stage `{earlier.get('stage')}`; {name} goes on from {told}"
+            elif name == "preference" and earlier and earlier.get("heads", {}).get("emotion") != "dirichlet":
+                yield (name, "from"), "its head is no Dirichlet one, so that sequences have no density to compare"
+    objective = raw.get("objective")
+    if stage == "preference" and isinstance(objective, Mapping) and objective.get("label_smoothing") == 0:
+        yield ("objective", "label_smoothing"), "densities are of sequences inside the simplex; give 0.05, say"
+
+
+def _whole(raw: Mapping[str, Any], stage: str) -> bool:
+    """Return whether a recipe says all that is otherwise read in the run before it, as that of a run does."""
+    data = raw.get("data")
+    of_data = isinstance(data, Mapping) and {"shards", "train"} <= data.keys()
+    return of_data if stage == "student" else "encoder" in raw
 
 
 def inherited(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,12 +110,14 @@ def inherited(raw: Mapping[str, Any]) -> dict[str, Any]:
         own = raw.get("data", {})
         shards = str(Path(str(section and section.get("from"))) / "shards")
         return {"data": {"shards": shards, "train": train, **(own if isinstance(own, Mapping) else {})}}
-    if stage in ("teacher", "preference"):
-        names = {"teacher": ("encoder", "heads", "objective", "training"), "preference": ("data", "encoder", "heads")}
-        found = {name: earlier[name] for name in names[str(stage)] if name in earlier and name not in raw}
-        if stage == "preference":
-            objective = raw.get("objective", {})
-            if isinstance(objective, Mapping):
-                found["objective"] = {**earlier.get("objective", {}), **objective}
+    if stage == "teacher":
+        names = ("encoder", "heads", "objective", "training")
+        return {name: earlier[name] for name in names if name in earlier and name not in raw}
+    if stage == "preference":  # which is said section by section, as what changes in the student
+        found = {"data": earlier["data"]} if "data" in earlier and "data" not in raw else {}
+        for name in ("encoder", "heads", "objective"):
+            own = raw.get(name, {})
+            if isinstance(own, Mapping):
+                found[name] = {**earlier.get(name, {}), **own}
         return found
     return {}

@@ -47,7 +47,7 @@ class Listener:
     """What version 1 and up of a clip are; version 0 is the clip itself."""
 
     def __post_init__(self) -> None:
-        digest = hashlib.sha256(self.encoder.hearing.kind.encode())
+        digest = hashlib.sha256(f"{self.encoder.hearing.kind}{self.encoder.manner}".encode())
         for name, weight in self.encoder.state_dict().items():
             digest.update(name.encode() + weight.cpu().contiguous().numpy().tobytes())
         self.digest = digest.hexdigest()

@@ -57,7 +57,8 @@ class Heard:
     """What a frozen encoder says around each moment of recordings, one after the other."""
 
     values: Float32[np.ndarray, "moments layers both"]
-    starts: Int64[np.ndarray, " recordings+1"]
+    starts: Int64[np.ndarray, " bounds"]
+    """Where each recording's moments begin, and where the last one's end."""
 
     def __getitem__(self, number: int) -> Float32[np.ndarray, "moments layers both"]:
         return self.values[self.starts[number] : self.starts[number + 1]]
@@ -104,7 +105,7 @@ def _hear(student: Student, waveform: Int16[np.ndarray, " samples"]) -> Float32[
 def _file(student: Student, recordings: Recordings) -> Path:
     """Return where what was heard is kept: a name that changes with weights, samples, and how the encoder hears."""
     encoder = Listener(student.encoder, Augment())
-    digest = hashlib.sha256(f"2 {encoder.digest} {student.encoder} {student.context.groups}".encode())
+    digest = hashlib.sha256(f"3 {encoder.digest} {student.encoder} {student.context.groups}".encode())
     for mark in recordings.marks:
         digest.update(f"{mark}\n".encode())
     root = Path(os.environ.get("VALENZA_CACHE", Path.home() / ".cache" / "valenza"))

@@ -14,7 +14,7 @@ from jaxtyping import Float, Float32, Int64
 from valenza.errors import DataError, UsageError
 from valenza.features.batch import SILENCE, load
 from valenza.labels.taxonomy import EMOTIONS
-from valenza.model.student import build_student
+from valenza.model.student import Student, build_student
 from valenza.objectives.sequences import PreferenceTask, wanted
 from valenza.recipe import Recipe
 from valenza.shards import audio
@@ -24,7 +24,8 @@ from valenza.stages.lessons import LessonDataset, Lessons, Recordings, hear_mome
 from valenza.stages.pairs.folder import PREFERENCES, Track, read_pairs
 from valenza.stages.pairs.preferences import Preference, read_preferences
 from valenza.stages.prepare import PRIOR, read_prior
-from valenza.stages.trained import load_student, newest_checkpoint, read_recipe
+from valenza.stages.trained import newest_checkpoint
+from valenza.training import checkpoint
 from valenza.training.runtime import add_up
 
 REFERENCE = "reference.npy"
@@ -43,17 +44,17 @@ def train(recipe: Recipe, run: Path, accelerator: Accelerator, *, resume_from: P
     source = newest_checkpoint(recipe.preference.source)
     digest = hashlib.sha256(f"{asked.digest} {(source / 'COMPLETE').read_text(encoding='utf-8')}".encode()).hexdigest()
     course = Course.begin(recipe, run, accelerator, workers, digest)
-    student = load_student(read_recipe(recipe.preference.source), source)
     network = build_student(recipe)
-    network.load_state_dict(student.state_dict())
+    begin_with(network, source)
     task = PreferenceTask(network, recipe.objective, recipe.preference.beta).to(accelerator.device)
     if accelerator.is_main_process:
         shutil.copyfile(recipe.preference.source / PRIOR, run / PRIOR)
     seen = read_prior(recipe.preference.source) > 0
     known = np.broadcast_to(seen, (len(asked.preferences), len(EMOTIONS)))
-    heard = hear_moments(student, asked.recordings, accelerator)
+    heard = hear_moments(network, asked.recordings, accelerator)
     plain = LessonDataset(asked.recordings, Lessons(asked.recording, asked.ways, known), heard)
-    reference = Reference(run / REFERENCE, digest, asked.recordings.frames[asked.recording])
+    told = hashlib.sha256(f"{digest} {recipe.heads} {recipe.objective.label_smoothing}".encode()).hexdigest()
+    reference = Reference(run / REFERENCE, told, asked.recordings.frames[asked.recording])
     if accelerator.is_main_process and not reference.there():
         reference.write(task, plain, recipe.training.windows_per_pass)
     accelerator.wait_for_everyone()
@@ -70,6 +71,16 @@ def train(recipe: Recipe, run: Path, accelerator: Accelerator, *, resume_from: P
         validate=lambda: validate(course, task, dataset, np.flatnonzero(held).tolist()) if held.any() else {},
         resume_from=resume_from,
     )
+
+
+def begin_with(network: Student, source: Path) -> None:
+    """Give a network the weights of a student's checkpoint; raises `UsageError` where it is another network."""
+    weights, own = checkpoint.load_weights(source), network.state_dict()
+    shapes = [{name: w.shape for name, w in of.items()} for of in (weights, own)]
+    other = sorted(name for name in {*weights, *own} if shapes[0].get(name) != shapes[1].get(name))
+    if other:
+        raise UsageError(f"preference.from: {source} is of another network than `encoder` and `heads` say: {other[0]}")
+    network.load_state_dict(weights)
 
 
 @dataclass(frozen=True)
@@ -130,7 +141,7 @@ class Reference:
 
     file: Path
     digest: str
-    """Of the preferences and of the reference's weights."""
+    """Of the preferences, of the reference's weights and of what is done with both."""
     frames: Int64[np.ndarray, " preferences"]
 
     @property

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import ValidationError
 
-from valenza.errors import DataError
+from valenza.errors import DataError, UsageError
 from valenza.labels.harmonise import scores
 from valenza.recipe import Dynamic, Recipe
 from valenza.recipe.dynamic import Head, Stage
 from valenza.shards.groups import together
-from valenza.shards.index import read_cards, read_index
+from valenza.shards.index import DESCRIPTION, read_cards, read_index
 from valenza.stages.tracks import make_tracks
 from valenza.terminal import say
 
@@ -57,7 +58,7 @@ class Plan:
         for part in PARTS:
             for corpus, speakers in self.roles[part].items():
                 name = track_set(corpus, part)
-                if (self.tracks / name / "corpus.json").is_file():
+                if (self.tracks / name / DESCRIPTION).is_file():
                     continue
                 index = read_index(self.settings.shards, [corpus])
                 rows = np.flatnonzero(np.isin(index["speaker"].to_pylist(), speakers)).tolist()
@@ -171,4 +172,8 @@ def _stage(stage: Stage, head: Head) -> dict[str, Any]:
 
 
 def _recipe(values: Mapping[str, Any]) -> Recipe:
-    return Recipe.model_validate(values)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        told = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False))
+        raise UsageError(f"stage {values['stage']}: {'; '.join(told)}") from None

@@ -23,8 +23,8 @@ from valenza.stages.pairs.preferences import as_lines, preferences
 from valenza.stages.pairs.simulated import simulate
 from valenza.stages.pairs.sources import slides_of, student_of
 from valenza.stages.pairs.truth import truth_of
-from valenza.stages.run import train_run
-from valenza.stages.trained import read_recipe
+from valenza.stages.run import recipe_text, train_run
+from valenza.stages.trained import RECIPE
 from valenza.terminal import say
 from valenza.training import checkpoint
 
@@ -35,7 +35,7 @@ STUDY = "study.yaml"
 def begin(recipe: Path, overrides: Sequence[str], out: Path) -> Plan:
     """Read a study and make its folder its own; raises `UsageError` where another study lies there."""
     settings = load(Dynamic, recipe, overrides)
-    plan = Plan(settings, out)
+    plan = Plan(settings, out.resolve())  # what runs say of each other holds from any folder
     text = str(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
     file = out / STUDY
     if file.is_file() and load(Dynamic, file).model_copy(update={"seeds": settings.seeds}) != settings:
@@ -80,9 +80,10 @@ def run_seed(plan: Plan, seed: int) -> list[Measured]:
 
 def train(recipe: Recipe, run: Path) -> None:
     """Train a run unless it is finished; one that was stopped goes on."""
-    if (run / "recipe.yaml").is_file() and recipe.stage != "teacher":
+    file = run / RECIPE
+    if recipe.stage != "teacher" and file.is_file() and file.read_text(encoding="utf-8") == recipe_text(recipe):
         last = checkpoint.newest(run / "checkpoints")
-        if last is not None and last.name == f"step-{recipe.training.steps:08d}" and read_recipe(run) == recipe:
+        if last is not None and last.name == f"step-{recipe.training.steps:08d}":
             return
     say(f"{run.name}: {recipe.stage}")
     train_run(recipe, run, resume="auto", workers=0)
