@@ -30,6 +30,7 @@ bench: install
 
 docs: install
 	$(BIN)/valenza tabulate recipes/results/real_small-*.json --into README.md
+	$(BIN)/valenza tabulate recipes/results/dynamic.json --into README.md
 	$(BIN)/valenza corpus list --markdown > datasets_manifests/README.md
 
 clean:

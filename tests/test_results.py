@@ -7,8 +7,13 @@ from typing import Any
 import pytest
 import yaml
 
+from valenza.config import Document
 from valenza.evaluation.results import markdown_table, read_results
 from valenza.evaluation.rotation.ablation import markdown
+from valenza.evaluation.study.measure import SHARPENED
+from valenza.evaluation.study.short import short
+from valenza.evaluation.study.tables import text
+from valenza.recipe import Dynamic
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "recipes" / "results"
@@ -63,3 +68,40 @@ def test_the_readme_tells_the_figures_of_the_ablation(ablation: Any) -> None:
     for kind in ("corpus", "speaker"):
         before, after = (100 * rows[row]["domain_probe"][kind] for row in ("as shipped", "reversal"))
         assert f"({before:.1f} % → {after:.1f} %" in readme
+
+
+@pytest.fixture(scope="module")
+def dynamic() -> Any:
+    return json.loads((FOLDER / "dynamic.json").read_text(encoding="utf-8"))
+
+
+def test_the_study_is_of_the_recipe_that_ships_and_its_tables_are_made_from_it(dynamic: Any) -> None:
+    asked = Dynamic.model_validate(Document(ROOT / "recipes" / "dynamic.yaml").values).model_dump(mode="json")
+    for settings in (asked, dynamic["study"]):
+        settings.pop("shards")
+        for stage in ("utterance", "student"):
+            settings[stage]["encoder"].pop("name")
+    assert dynamic["study"] == asked
+    assert text(dynamic) == (FOLDER / "dynamic.md").read_text(encoding="utf-8")
+    assert len(dynamic["systems"]["seeds"]) >= 3
+
+
+def test_the_readme_tells_the_figures_of_the_study(dynamic: Any) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert short(dynamic).strip() in readme
+    told = " ".join(readme.split())
+    every = dynamic["systems"]["sets"][0]
+    assert f"{every['tracks']:,} tracks of {every['speakers']} speakers" in told
+    assert f"{dynamic['race']['ratio']:.1f} times faster" in told
+    sharpened = next(row for row in dynamic["sharpened"]["sets"][0]["rows"] if row["system"] == SHARPENED)
+    assert f"{sharpened['scores']['mae']['mean']:.4f}" in told
+
+
+def test_the_order_of_the_paper_holds_beyond_the_noise(dynamic: Any) -> None:
+    claims = dynamic["systems"]["sets"][0]["claim"]
+    assert [(one["less"], one["more"]) for one in claims] == [
+        ("student + DPO", "student + Dirichlet"),
+        ("student + Dirichlet", "sliding window + Dirichlet"),
+    ]
+    assert all(one["holds"] for one in claims)
+    assert dynamic["race"]["ratio"] >= 5

@@ -161,6 +161,7 @@ def test_speech_without_labels_is_stored_but_not_trained_on(tmp_path: Path) -> N
     found = dict(problems(recipe))
     assert found.keys() == {("data", "train", "x"), ("data", "zero_shot", 0)}
     assert "nobody labelled x" in found["data", "train", "x"]
+    assert not list(problems({"stage": "teacher", "data": {**recipe["data"], "zero_shot": []}})), "a teacher labels it"
 
 
 def test_a_manifest_must_say_whether_there_are_labels() -> None:

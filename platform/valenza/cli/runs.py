@@ -167,16 +167,19 @@ def predict(
 
 @app.command()
 def tabulate(
-    results: Annotated[list[Path], typer.Argument(help="results.json files.")],
+    results: Annotated[list[Path], typer.Argument(help="results.json files, or the one dynamic.json of a study.")],
     into: Annotated[
-        Path | None, typer.Option(help="A Markdown file whose lines between `<!-- results -->` marks are replaced.")
+        Path | None,
+        typer.Option(help="A Markdown file whose lines between `<!-- results -->` (or `dynamic`) marks are replaced."),
     ] = None,
 ) -> None:
     """A Markdown table of results, so that none is ever typed by hand."""
     from valenza.evaluation.results import markdown_table, replace_table
+    from valenza.evaluation.study.short import read_study, short
 
-    text = markdown_table(results)
+    study = read_study(results[0]) if len(results) == 1 else None
+    text = markdown_table(results) if study is None else short(study)
     if into is None:
         print(text)  # noqa: T201
     else:
-        replace_table(into, text)
+        replace_table(into, text, "results" if study is None else "dynamic")

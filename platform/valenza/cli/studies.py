@@ -83,6 +83,10 @@ def dynamic(
     as_json: Json = False,
 ) -> None:
     """Emotion over time, whole: clips, teacher, student, preferences; sliding window against one pass, in one table."""
+    from valenza.config import load
+    from valenza.recipe import Dynamic
+
+    load(Dynamic, recipe, overrides or ())  # a mistake is told before torch is imported
     from valenza.evaluation.study.run import begin, run_stages
     from valenza.evaluation.study.tables import tables, text, write_tables
 

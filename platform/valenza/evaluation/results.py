@@ -24,7 +24,6 @@ BASELINES = {
     "egemaps_svm": "eGeMAPS SVM",
 }
 _COLUMNS = ["corpus", "language", "clips", "micro-F1 [95 %]", "macro-F1", "UA"]
-_MARKS = ("<!-- results -->", "<!-- /results -->")
 
 
 def finite(value: Any) -> Any:
@@ -71,8 +70,8 @@ def markdown_table(paths: Sequence[Path]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def replace_table(page: Path, text: str) -> None:
-    """Replace what stands between `<!-- results -->` and `<!-- /results -->` in a Markdown file.
+def replace_table(page: Path, text: str, mark: str = "results") -> None:
+    """Replace what stands between `<!-- results -->` and `<!-- /results -->`, or another mark, in a Markdown file.
 
     Raises `UsageError` where the two marks are not there once each, in this order, and `WriteError`.
     """
@@ -80,7 +79,7 @@ def replace_table(page: Path, text: str) -> None:
         whole = page.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{page}: cannot be read: {error.strerror}") from None
-    opening, closing = _MARKS
+    opening, closing = f"<!-- {mark} -->", f"<!-- /{mark} -->"
     before, found, rest = whole.partition(opening)
     _, closed, after = rest.partition(closing)
     if not found or not closed or opening in rest or closing in before + after:

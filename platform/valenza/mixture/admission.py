@@ -36,7 +36,7 @@ def problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
         if corpus not in there:
             yield loc, f"there are no shards of {corpus!r} in {folder}{suggestion(str(corpus), there)}"
     cards = {corpus: read_card(paths[corpus]) for _, corpus in named if corpus in paths}
-    for loc, corpus in named:
+    for loc, corpus in named if raw.get("stage") != "teacher" else ():  # a teacher labels what nobody did
         if corpus in cards and not cards[corpus].classes:
             yield loc, f"nobody labelled {corpus}, so there is nothing to learn from it or to score on it"
     if data.get("claim", "cross_lingual") != "cross_lingual":

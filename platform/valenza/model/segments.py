@@ -37,8 +37,9 @@ class Bucket:
 class Segments:
     """The clips of a batch of windows, and the stretches of silence between them.
 
-    A segment of more than `longest` frames is cut into parts that differ by one frame at most. Of every group of `every` frames, counted from the
-    segment's start, the one in the middle is heard, or what there is of a group that the segment's end cuts.
+    A segment of more than `longest` frames is cut into parts that differ by one frame at most. Of every group of
+    `every` frames, counted from the segment's start, the one in the middle is heard, or what there is of a group that
+    the segment's end cuts.
     """
 
     def __init__(

@@ -115,4 +115,5 @@ def judge(plan: Plan, seed: int) -> None:
         plain = {pair.id for pair in study.pairs if pair.kind == "plain"}
         votes = [(vote.pair, vote.choice) for vote in said.answers if vote.pair in plain]
         write_whole(as_lines(preferences(study, votes)), folder / PREFERENCES)
-        say(f"{folder}: {said.summary}")
+        told = said.summary
+        say(f"{folder}: {told['pairs']} pairs judged, {told['tie']} ties, {told['flips']} errors")
