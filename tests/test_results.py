@@ -76,12 +76,8 @@ def dynamic() -> Any:
 
 
 def test_the_study_is_of_the_recipe_that_ships_and_its_tables_are_made_from_it(dynamic: Any) -> None:
-    asked = Dynamic.model_validate(Document(ROOT / "recipes" / "dynamic.yaml").values).model_dump(mode="json")
-    for settings in (asked, dynamic["study"]):
-        settings.pop("shards")
-        for stage in ("utterance", "student"):
-            settings[stage]["encoder"].pop("name")
-    assert dynamic["study"] == asked
+    asked = Dynamic.model_validate(Document(ROOT / "recipes" / "dynamic.yaml").values)
+    assert dynamic["study"] == asked.model_dump(mode="json", exclude={"shards"})
     assert text(dynamic) == (FOLDER / "dynamic.md").read_text(encoding="utf-8")
     assert len(dynamic["systems"]["seeds"]) >= 3
 
