@@ -7,10 +7,12 @@ import multiprocessing
 import os
 import resource
 import signal
+import struct
 import subprocess
 import sys
 import tarfile
 import time
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +22,7 @@ import soundfile
 import soxr
 
 from valenza.errors import DataError, UsageError, WriteError
-from valenza.shards import audio, tar
+from valenza.shards import audio, pool, tar
 from valenza.shards.index import read_cards, read_index
 from valenza.shards.pool import encode, encode_all
 from valenza.shards.read import Reader
@@ -302,6 +304,18 @@ def test_a_decoder_that_dies_costs_nothing_but_its_own_clip(clips):
     for child in multiprocessing.active_children():
         child.kill()
     assert [*got, *outcomes] == wanted
+    assert multiprocessing.active_children() == []
+
+
+def test_a_process_that_dies_in_the_middle_of_an_answer_is_not_waited_for():
+    running = pool._start(1)
+    future = running.submit(time.sleep, 60)
+    (process,) = running._processes.values()
+    os.write(running._result_queue._writer.fileno(), struct.pack("!i", 256))  # so many bytes are said to follow
+    process.kill()
+    with pytest.raises(BrokenProcessPool):
+        pool._result(running, future)
+    pool._stop(running)
     assert multiprocessing.active_children() == []
 
 

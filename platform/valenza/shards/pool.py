@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -55,7 +56,7 @@ def encode_all(clips: Sequence[Clip], jobs: int) -> Generator[Outcome, None, Non
                 while waiting and len(flying) < jobs * _AHEAD:
                     flying.append((waiting[0], pool.submit(encode, waiting[0])))
                     waiting.popleft()
-                outcomes = flying[0][1].result(timeout=_PATIENCE_SECONDS)
+                outcomes = _result(pool, flying[0][1])
                 flying.popleft()
             except (BrokenProcessPool, TimeoutError):
                 # Nobody says which clip it was: those that were first in line are tried one by one.
@@ -72,7 +73,7 @@ def encode_all(clips: Sequence[Clip], jobs: int) -> Generator[Outcome, None, Non
 def _alone(clip: Clip) -> Outcome:
     pool = _start(1)
     try:
-        return pool.submit(encode, [clip]).result(timeout=_PATIENCE_SECONDS)[0]
+        return _result(pool, pool.submit(encode, [clip]))[0]
     except BrokenProcessPool:
         return "crashes its decoder"
     except TimeoutError:
@@ -86,9 +87,25 @@ def _start(jobs: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_follow_parent)
 
 
+def _result(pool: ProcessPoolExecutor, future: Future[list[Outcome]]) -> list[Outcome]:
+    """Wait for what a process makes; raises `BrokenProcessPool` where one is dead, `TimeoutError` where one hangs."""
+    patience = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return future.result(timeout=min(1.0, max(0.0, patience - time.monotonic())))
+        except TimeoutError:
+            # One that died in the middle of an answer leaves the pool waiting for the rest of it.
+            if not all(process.is_alive() for process in list((pool._processes or {}).values())):
+                raise BrokenProcessPool("a process died in the middle of an answer") from None
+            if time.monotonic() >= patience:
+                raise
+
+
 def _stop(pool: ProcessPoolExecutor) -> None:
     for process in list((pool._processes or {}).values()):
         process.kill()  # a hung decoder hears nothing else
+    # The pool may be reading the first half of an answer whose writer is dead; it ends when nobody can write the rest.
+    pool._result_queue._writer.close()  # type: ignore[attr-defined]
     pool.shutdown(wait=True, cancel_futures=True)
 
 
