@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,25 +149,37 @@ def corner(tmp_path_factory: pytest.TempPathFactory) -> Corner:
     return place
 
 
-@pytest.fixture
-def train_here(corner: Corner, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[float]]]:
-    """Train in this process, where every array's shape and type is checked, and return the loss of every step."""
+@contextmanager
+def _by_itself(cache: Path) -> Iterator[None]:
     import torch
 
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK"):
+            patch.delenv(name, raising=False)
+        patch.setenv("VALENZA_CACHE", str(cache))
+        yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(scope="session")
+def by_itself() -> Callable[[Path], AbstractContextManager[None]]:
+    """Lets this process train alone on one thread, with a cache of its own, and leaves it as it was."""
+    return _by_itself
+
+
+@pytest.fixture
+def train_here(corner: Corner) -> Iterator[Callable[..., list[float]]]:
+    """Train in this process, where every array's shape and type is checked, and return the loss of every step."""
     from valenza.config import load
     from valenza.recipe import Recipe
     from valenza.stages.run import train_run
-
-    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("VALENZA_CACHE", str(corner.folder / "cache"))
 
     def train(run: Path, *overrides: str) -> list[float]:
         train_run(load(Recipe, corner.recipe, overrides), run, resume="never", workers=0, precision="no")
         return corner.losses(run)
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield train
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
+    with _by_itself(corner.folder / "cache"):
+        yield train

@@ -1,11 +1,11 @@
 """What the tests of the stages of emotion over time share: a run of every stage, each from the one before it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import torch
 
 from valenza.config import load
 from valenza.recipe import Recipe
@@ -79,14 +79,14 @@ class Home:
 
 
 @pytest.fixture(scope="module")
-def home(corner: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    one, threads = Home(corner, tmp_path_factory.mktemp("stages")), torch.get_num_threads()
+def home(
+    corner: SimpleNamespace,
+    tmp_path_factory: pytest.TempPathFactory,
+    by_itself: Callable[[Path], AbstractContextManager[None]],
+) -> Iterator[Home]:
+    one = Home(corner, tmp_path_factory.mktemp("stages"))
     folder = one.folder
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK"):
-            patch.delenv(name, raising=False)
-        patch.setenv("VALENZA_CACHE", str(folder / "cache"))
+    with by_itself(folder / "cache"):
         for corpus in ("english", "italian"):
             make_tracks(corner.shards, corpus, None, folder / "tracks", per_speaker=2, shortest=0.5)
         for stage in ("first", "teacher", "student"):
@@ -94,8 +94,6 @@ def home(corner: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> I
         pair(folder)
         one.train("preference", folder / "preference")
         yield one
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
 
 
 def pair(folder: Path) -> None:

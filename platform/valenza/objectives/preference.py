@@ -27,6 +27,13 @@ def dirichlet_dpo(
     # Past a recording's end there is no mixture, and a density of nothing would have no finite slope.
     known = None if mask is None else mask[..., None]
     gap = preferred(alpha, chosen, rejected, known) - preferred(alpha_ref, chosen, rejected, known).detach()
+    return preference_loss(gap, beta=beta, mask=mask)
+
+
+def preference_loss(
+    gap: Float[Tensor, "batch frames"], *, beta: float, mask: Bool[Tensor, "batch frames"] | None = None
+) -> Float[Tensor, " batch"]:
+    """Return the loss of each pair, given r(chosen) − r(rejected) of every frame."""
     return of_frames(-torch.nn.functional.logsigmoid(beta * gap), mask)
 
 

@@ -5,7 +5,7 @@ from torch import nn
 
 from valenza.features.batch import SILENCE, Batch, Wanted
 from valenza.model.student import Student
-from valenza.objectives.preference import of_frames, preferred, rewards
+from valenza.objectives.preference import preference_loss, preferred, rewards
 from valenza.objectives.soft_labels import smooth
 from valenza.objectives.task import Losses, label_errors, weigh
 from valenza.recipe import Objective
@@ -52,7 +52,7 @@ class PreferenceTask(nn.Module):
         own = batch.clip_of_frame != SILENCE
         gap = self.preferred(batch) - wanted(batch).reference
         counted = batch.counts * wanted(batch).weights
-        loss = (of_frames(-nn.functional.logsigmoid(self.beta * gap), own) * counted).sum()
+        loss = (preference_loss(gap, beta=self.beta, mask=own) * counted).sum()
         told = rewards(gap, beta=self.beta, mask=own)
         named = {"preference": loss, "margin": (told.margin * counted).sum(), "accuracy": (told.right * counted).sum()}
         return Losses(loss, {name: value.detach() for name, value in named.items()})

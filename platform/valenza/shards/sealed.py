@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
 
 from valenza.config import Settings
+from valenza.errors import ShardError
 
 
 class Sealed(Settings):
@@ -32,3 +34,14 @@ def unseal(kind: type[S], data: bytes) -> S | None:
         return found if found.render() == data else None
     except (ValueError, RecursionError, ValidationError):
         return None
+
+
+def read_sealed(kind: type[S], path: Path, again: str) -> S:
+    """Read such a file; raises `ShardError` where it is missing or damaged, ending with how to have it `again`."""
+    try:
+        found = unseal(kind, path.read_bytes())
+    except OSError as error:
+        raise ShardError(f"{path}: cannot be read: {error.strerror}; {again}") from None
+    if found is None:
+        raise ShardError(f"{path}: is damaged; {again}")
+    return found

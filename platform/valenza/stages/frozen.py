@@ -89,8 +89,12 @@ class Listener:
             digest.update(f"{ids[row]} {reader.checksum(row)}\n".encode())
         if number:
             digest.update(f"{number} {fingerprint(self.augment)}".encode())
-        root = Path(os.environ.get("VALENZA_CACHE", Path.home() / ".cache" / "valenza"))
-        return root / "heard" / f"{digest.hexdigest()[:32]}.npy"
+        return cache(f"{digest.hexdigest()[:32]}.npy")
+
+
+def cache(name: str) -> Path:
+    """Return where a file of what was heard is kept: under $VALENZA_CACHE, or in the user's own cache."""
+    return Path(os.environ.get("VALENZA_CACHE", Path.home() / ".cache" / "valenza")) / "heard" / name
 
 
 def keep(file: Path, means: Float32[np.ndarray, "..."]) -> None:

@@ -24,7 +24,7 @@ from valenza.model.network import Network
 from valenza.shards.index import TEACHER, Description, Sha256, read_cards, read_corpus, read_index
 from valenza.shards.read import Reader
 from valenza.shards.record import writing
-from valenza.shards.sealed import Sealed, unseal
+from valenza.shards.sealed import Sealed, read_sealed
 from valenza.stages.sliding import Slider
 from valenza.stages.tracks.folder import Account, chosen_rows, shard_name, store, write_manifest, write_recording
 from valenza.terminal import track
@@ -58,14 +58,8 @@ class Heard(Sealed):
 
 def read_heard(folder: Path) -> Heard:
     """Read whose frame labels the shards of a corpus have; raises `ShardError` where that is missing or damaged."""
-    path = folder / TEACHER
-    try:
-        found = unseal(Heard, path.read_bytes())
-    except OSError as error:
-        raise ShardError(f"{path}: cannot be read: {error.strerror}; the stage `teacher` writes it") from None
-    if found is None:
-        raise ShardError(f"{path}: is damaged; delete {folder}, and the stage `teacher` writes it anew")
-    return found
+    again = f"delete {folder}, and the stage `teacher` writes it anew"
+    return read_sealed(Heard, folder / TEACHER, again)
 
 
 def sharpen(mixtures: Float64[np.ndarray, "keys classes"], temperature: float) -> Float64[np.ndarray, "keys classes"]:

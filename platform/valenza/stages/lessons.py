@@ -1,7 +1,6 @@
 """Recordings whose frames are learned: what is heard of them, once where the encoder is frozen, and what is wanted."""
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from valenza.features.spectrogram import SAMPLE_RATE
 from valenza.mixture.stream import Window, WindowStream
 from valenza.model.student import Student, moments
 from valenza.recipe import Augment, Recipe
-from valenza.stages.frozen import Listener, keep
+from valenza.stages.frozen import Listener, cache, keep
 from valenza.terminal import track
 
 _LARGEST = 4 << 30
@@ -108,8 +107,7 @@ def _file(student: Student, recordings: Recordings) -> Path:
     digest = hashlib.sha256(f"3 {encoder.digest} {student.encoder} {student.context.groups}".encode())
     for mark in recordings.marks:
         digest.update(f"{mark}\n".encode())
-    root = Path(os.environ.get("VALENZA_CACHE", Path.home() / ".cache" / "valenza"))
-    return root / "heard" / f"moments-{digest.hexdigest()[:32]}.npy"
+    return cache(f"moments-{digest.hexdigest()[:32]}.npy")
 
 
 def one_by_one(recipe: Recipe, seconds: Float[np.ndarray, " rows"], rows: Mapping[str, Int64[np.ndarray, " _"]],

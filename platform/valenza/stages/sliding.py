@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float32, Int16, Int64
 from valenza.features.batch import FRAME, hear
 from valenza.labels.sequences import FRAME_RATE, Sequence
 from valenza.model.network import Network
+from valenza.recipe import Augment
 from valenza.shards.read import Reader
 from valenza.stages.frozen import Listener, keep
 from valenza.terminal import track
@@ -112,3 +113,8 @@ class Slider:
             logits = logits.masked_fill(~torch.from_numpy(seen).to(logits.device), -torch.inf)
         mixtures = logits.softmax(dim=-1).double().cpu().numpy()
         return Sequence(moments(frames, self.sliding), mixtures / mixtures.sum(axis=1, keepdims=True))
+
+
+def slide(network: Network, sliding: Sliding) -> Slider:
+    """Return what slides a network's encoder over recordings."""
+    return Slider(Listener(network.encoder, Augment()), sliding)

@@ -7,13 +7,11 @@ from accelerate import Accelerator
 from valenza.errors import UsageError
 from valenza.labels.native import outputs
 from valenza.labels.taxonomy import EMOTIONS
-from valenza.model.network import Network
-from valenza.recipe import Augment, Recipe
+from valenza.recipe import Recipe
 from valenza.recipe.source import heard
-from valenza.stages.frozen import Listener
 from valenza.stages.heard import write_heard
 from valenza.stages.prepare import read_prior
-from valenza.stages.sliding import Slider, Sliding
+from valenza.stages.sliding import Sliding, slide
 from valenza.stages.trained import load_network, newest_checkpoint, read_recipe
 from valenza.terminal import say
 
@@ -53,8 +51,3 @@ def train(recipe: Recipe, run: Path, accelerator: Accelerator, *, resume_from: P
             say(f"wrote {shards / name}")
     accelerator.wait_for_everyone()
     return shards
-
-
-def slide(network: Network, sliding: Sliding) -> Slider:
-    """Return what slides a network's encoder over recordings."""
-    return Slider(Listener(network.encoder, Augment()), sliding)

@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -53,22 +54,20 @@ DIRICHLET = (
 
 
 @pytest.fixture(scope="module")
-def home(corner: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def home(
+    corner: SimpleNamespace,
+    tmp_path_factory: pytest.TempPathFactory,
+    by_itself: Callable[[Path], AbstractContextManager[None]],
+) -> Iterator[Path]:
     """A folder with tracks of two languages, a run to be slid, and a run with a Dirichlet head and two checkpoints."""
-    folder, threads = tmp_path_factory.mktemp("pairs"), torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK"):
-            patch.delenv(name, raising=False)
-        patch.setenv("VALENZA_CACHE", str(folder / "cache"))
+    folder = tmp_path_factory.mktemp("pairs")
+    with by_itself(folder / "cache"):
         for corpus in ("german", "italian"):
             make_tracks(corner.shards, corpus, None, folder / "tracks", per_speaker=4, shortest=0.5)
         for run, more in (("slid", ()), ("student", DIRICHLET)):
             recipe = load(Recipe, corner.recipe, [*LEARNS, *more])
             train_run(recipe, folder / run, resume="never", workers=0, precision="no")
         yield folder
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
 
 
 def cli(*words: object, code: int = 0) -> Any:

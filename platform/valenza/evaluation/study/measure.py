@@ -26,8 +26,7 @@ from valenza.stages.heard import sharpen
 from valenza.stages.lessons import Heard, Recordings, hear_moments
 from valenza.stages.once import logits, mixtures
 from valenza.stages.prepare import read_prior
-from valenza.stages.sliding import Sliding
-from valenza.stages.teacher import slide
+from valenza.stages.sliding import Sliding, slide
 from valenza.stages.trained import device, load_network, load_student, newest_checkpoint, read_recipe
 
 Said = dict[str, list[Float[np.ndarray, "frames classes"]]]

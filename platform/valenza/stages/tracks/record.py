@@ -14,7 +14,7 @@ from valenza.errors import ShardError
 from valenza.mixture.tracks import Kind
 from valenza.shards.index import TRACKS, Sha256
 from valenza.shards.read import Reader
-from valenza.shards.sealed import Sealed, unseal
+from valenza.shards.sealed import Sealed, read_sealed
 from valenza.stages.tracks.sound import Stretch, event, join
 
 
@@ -115,15 +115,7 @@ def digest(samples: Int16[np.ndarray, " samples"]) -> str:
 
 def read_tracks(folder: Path) -> TrackSet:
     """Read how the tracks of a corpus's shards were made; raises `ShardError` where that is missing or damaged."""
-    path = folder / TRACKS
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ShardError(f"{path}: cannot be read: {error.strerror}; `valenza tracks make` writes it") from None
-    found = unseal(TrackSet, data)
-    if found is None:
-        raise ShardError(f"{path}: is damaged; `valenza tracks make` writes it anew")
-    return found
+    return read_sealed(TrackSet, folder / TRACKS, "`valenza tracks make` writes it anew")
 
 
 def render_track(reader: Reader, row_of: dict[str, int], track: JoinedTrack) -> Int16[np.ndarray, " samples"]:
