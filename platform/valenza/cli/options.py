@@ -20,6 +20,13 @@ DataRoot = Annotated[
     typer.Option(envvar="VALENZA_DATA", help="Folder that holds each corpus under its id.", show_envvar=True),
 ]
 Shards = Annotated[Path, typer.Option(help="Folder that holds the shards of each corpus under its id.")]
+ReadShards = Annotated[
+    str,
+    typer.Option(
+        metavar="FOLDER",
+        help="Folder that holds the shards of each corpus under its id, or its s3://, gs:// or https:// address.",
+    ),
+]
 Jobs = Annotated[int, typer.Option(min=1, help="Processes.")]
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe, such as recipes/real_small.yaml.", show_default=False)]
 Overrides = Annotated[

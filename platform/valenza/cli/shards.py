@@ -6,7 +6,19 @@ from typing import Annotated, Literal
 import typer
 
 from valenza import errors
-from valenza.cli.options import CORES, MANIFESTS, SHARDS, DataRoot, Jobs, Json, Manifests, Shards, answer, corpus_root
+from valenza.cli.options import (
+    CORES,
+    MANIFESTS,
+    SHARDS,
+    DataRoot,
+    Jobs,
+    Json,
+    Manifests,
+    ReadShards,
+    Shards,
+    answer,
+    corpus_root,
+)
 from valenza.errors import DataError, ShardError, UsageError
 from valenza.terminal import count, say
 
@@ -57,18 +69,20 @@ def shards_build(
 @app.command("verify")
 def shards_verify(
     corpora: Annotated[list[str] | None, typer.Argument(help="Corpus ids; all where absent.")] = None,
-    shards: Shards = SHARDS,
+    shards: ReadShards = str(SHARDS),
     jobs: Jobs = CORES,
     as_json: Json = False,
 ) -> None:
-    """Read every byte of the shards and compare it with what was written."""
-    from valenza.shards.index import built
+    """Read every byte of the shards in a local folder and compare it with what was written."""
+    from valenza.place import place
+    from valenza.shards.index import built, local
     from valenza.shards.verify import verify
 
-    names = corpora or built(shards)
+    folder = local(place(shards))
+    names = corpora or built(folder)
     if not names:
         raise ShardError(f"{shards}: holds no shards; build some with `valenza shards build`")
-    found = {name: [str(f) for f in verify(shards / name, jobs)] for name in names}
+    found = {name: [str(f) for f in verify(folder / name, jobs)] for name in names}
 
     def show() -> None:
         for name, findings in found.items():
@@ -82,11 +96,16 @@ def shards_verify(
 
 
 @app.command("info")
-def shards_info(shards: Shards = SHARDS, as_json: Json = False) -> None:
-    """What is stored: clips, hours, bytes, speakers, languages, splits."""
+def shards_info(
+    corpora: Annotated[list[str] | None, typer.Argument(help="Corpus ids; all where absent.")] = None,
+    shards: ReadShards = str(SHARDS),
+    as_json: Json = False,
+) -> None:
+    """What is stored: clips, hours, bytes, speakers, languages, splits; of a web server, the named corpora."""
+    from valenza.place import place
     from valenza.shards.info import describe, show_info
 
-    info = describe(shards)
+    info = describe(place(shards), corpora or ())
     answer(as_json, {"corpora": info}, lambda: show_info(info))
 
 

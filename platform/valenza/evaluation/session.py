@@ -20,6 +20,7 @@ from valenza.labels.harmonise import scores
 from valenza.labels.native import outputs
 from valenza.labels.taxonomy import EMOTIONS
 from valenza.model.network import build_network
+from valenza.place import Place
 from valenza.recipe import Augment, Recipe
 from valenza.shards.index import read_cards, read_index
 from valenza.stages.frozen import Listener
@@ -33,7 +34,7 @@ def evaluate_run(
     run: Path,
     *,
     corpora: Sequence[str] | None = None,
-    shards: Path | None = None,
+    shards: Place | None = None,
     out: Path | None = None,
     checkpoint_name: str | None = None,
     baselines: Sequence[str] = (),
@@ -113,7 +114,7 @@ def _names(run: Path, recipe: Recipe, corpora: Sequence[str] | None) -> list[str
     return names
 
 
-def _changed(recipe: Recipe, shards: Path | None, baselines: Sequence[str]) -> Recipe:
+def _changed(recipe: Recipe, shards: Place | None, baselines: Sequence[str]) -> Recipe:
     """Return the recipe with its shards elsewhere, or with more baselines; raises `UsageError` for an unknown one."""
     if shards is not None:
         recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"shards": shards})})

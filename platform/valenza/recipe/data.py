@@ -1,19 +1,20 @@
 """What a recipe says of its data."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from valenza.config import Problem, Settings
+from valenza.place import PlaceSetting
 from valenza.recipe.shares import Share
 
 
 class Data(Settings):
     """Which corpora are seen, how often, and which are kept for the zero-shot score."""
 
-    shards: Path
+    shards: PlaceSetting
+    """A folder, or the s3://, gs:// or https:// address of one."""
     train: dict[str, PositiveFloat] = Field(min_length=1)
     """Corpus → how often each of its clips is seen in an epoch; .5 draws another half of them each time."""
     zero_shot: tuple[str, ...] = ()
@@ -26,6 +27,15 @@ class Data(Settings):
     window_seconds: Annotated[float, Field(gt=0, le=30)] = 30.0
     fill: Annotated[float, Field(gt=0, le=1)] = 0.8
     """A window is full when this share of it is speech (Osman et al. 2023, Algorithm 1)."""
+    lanes: PositiveInt = 1
+    """Sequences of blocks that windows are taken from in turn. Where the processes divide them, each reads its own
+    lanes only. The order of windows depends on them, and never on the number of processes."""
+    block_hours: PositiveFloat | None = None
+    """Hours of shards that windows are planned in at once; a lane is one block where absent, and with one lane the
+    whole epoch is."""
+    bad_clips: Annotated[float, Field(ge=0, lt=1)] = 0.001
+    """Share of the training clips that may be damaged: they are silent, listed, and count for nothing; with more, the
+    run stops. At 0 it stops at the first."""
     labels: Literal["soft", "hard"] = "soft"
     """`hard` keeps a clip's highest score alone (or what share it), as a comparison for soft labels."""
     smoothing: Literal["none", "paper", "neutral_only"] = "paper"

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +17,9 @@ from pydantic import Field, NonNegativeInt
 from valenza.config import Settings, suggestion
 from valenza.corpora.card import Card, read_card
 from valenza.errors import ShardError, UsageError
+from valenza.place import Place, Remote
+from valenza.shards import remote
+from valenza.shards.cache import Cache, Item
 from valenza.shards.sealed import Sealed, unseal
 
 FORMAT = 1
@@ -124,24 +128,62 @@ def said(row: Mapping[str, Any], start: float) -> bytes:
     return json.dumps(values, sort_keys=True, ensure_ascii=False, allow_nan=False).encode("utf-8")
 
 
-def local(folder: Path) -> Path:
+def local(folder: Place) -> Path:
     """Return a folder on this machine's disks; raises `UsageError` for `pipe:`, `s3:` and anything like them."""
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", str(folder)) or "\0" in str(folder):
-        raise UsageError(f"{str(folder)!r} is not a local folder; shards are read and written on local disks only")
+    if isinstance(folder, Remote) or re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", str(folder)) or "\0" in str(folder):
+        raise UsageError(f"{str(folder)!r} is not a local folder, and only those can be used here")
     return folder
 
 
-def built(shards: Path) -> list[str]:
-    """Return the corpora that have shards in a folder, sorted."""
+def built(shards: Place) -> list[str]:
+    """Return the corpora that have shards in a folder, sorted; raises `UsageError` for a web server, which tells none.
+
+    In a bucket, every folder counts.
+    """
+    if isinstance(shards, Remote):
+        return [name for name in remote.folders(shards) if _CORPUS.fullmatch(name)]
     folders = local(shards).glob(f"*/{DESCRIPTION}") if shards.is_dir() else ()
     return sorted(p.parent.name for p in folders if not p.parent.name.startswith("."))
 
 
-def read_description(folder: Path) -> Description:
+def read_bytes(folder: Place, name: str) -> bytes:
+    """Return the description, index or manifest in a corpus's folder; raises `OSError`.
+
+    For a remote one, `ShardError` where it is missing or not the file that was written. What a process once read of a
+    remote description is what it goes by until it ends.
+    """
+    if isinstance(folder, Path):
+        return (folder / name).read_bytes()
+    if name != DESCRIPTION:
+        return Cache.here().read(_small(folder, name))
+    if folder not in _descriptions:
+        _descriptions[folder] = _described(folder)
+    return _descriptions[folder]
+
+
+_descriptions: dict[Remote, bytes] = {}
+
+
+def _described(folder: Remote) -> bytes:
+    data = b""
+    for _ in range(remote.PATIENCE.wholes):
+        data = b"".join(remote.blocks(folder / DESCRIPTION, 0, None))
+        if unseal(Description, data) is not None:
+            break
+    return data
+
+
+def _small(folder: Remote, name: str) -> Item:
+    """Return the index or manifest of a corpus as what the cache fetches."""
+    description = read_description(folder)
+    return Item(folder / name, description.index_sha256 if name == INDEX else description.card_sha256)
+
+
+def read_description(folder: Place) -> Description:
     """Read a corpus's `shards.json`; raises `ShardError` where it is missing or damaged in any byte."""
     path = folder / DESCRIPTION
     try:
-        data = path.read_bytes()
+        data = read_bytes(folder, DESCRIPTION)
     except OSError as error:
         raise ShardError(f"{path}: cannot be read: {error.strerror}") from None
     description = unseal(Description, data)
@@ -161,11 +203,11 @@ def _wrong(data: bytes) -> str:
     return f"format {stated!r}, but this version reads format {FORMAT}"
 
 
-def read_rows(folder: Path, description: Description) -> pa.Table:
+def read_rows(folder: Place, description: Description) -> pa.Table:
     """Read a corpus's index and hold it against the description; raises `ShardError` where they disagree."""
     path = folder / INDEX
     try:
-        data = path.read_bytes()
+        data = read_bytes(folder, INDEX)
     except OSError as error:
         raise ShardError(f"{path}: cannot be read: {error.strerror}; {_again(folder)}") from None
     if sha256(data) != description.index_sha256:  # before it is parsed
@@ -196,7 +238,7 @@ def with_frames(rows: pa.Table) -> pa.Table:
     return rows.append_column(SCHEMA.field("frames"), pa.nulls(rows.num_rows, _MEMBER))
 
 
-def read_index(shards: Path, corpora: Sequence[str]) -> pa.Table:
+def read_index(shards: Place, corpora: Sequence[str]) -> pa.Table:
     """Return one row a stored clip, corpus after corpus in the order given; a row's number is its clip number.
 
     Raises `ShardError` that lists every corpus without shards, with a suggestion and the command that builds it;
@@ -208,6 +250,8 @@ def read_index(shards: Path, corpora: Sequence[str]) -> pa.Table:
         try:
             tables.append(read_corpus(_folder(shards, corpus))[1])
         except ShardError as error:
+            if isinstance(shards, Remote) and not isinstance(error, remote.MissingError):
+                raise  # the others would be waited for as long
             problems.append(str(error))
     if problems:
         raise ShardError("\n".join(problems))
@@ -221,11 +265,20 @@ def read_index(shards: Path, corpora: Sequence[str]) -> pa.Table:
     return index
 
 
-def read_corpus(folder: Path) -> tuple[Description, pa.Table]:
-    """Return a corpus's description and index; raises `ShardError` unless every shard is there at its full size."""
+def read_corpus(folder: Place) -> tuple[Description, pa.Table]:
+    """Return a corpus's description and index; raises `ShardError` unless every shard is there at its full size.
+
+    Shards of a server are looked at when they are read.
+    """
     description = read_description(folder)
     if description.corpus != folder.name:
         raise ShardError(f"{folder}: holds the shards of {description.corpus!r}")
+    if isinstance(folder, Path):
+        _measure(folder, description)
+    return description, read_rows(folder, description)
+
+
+def _measure(folder: Path, description: Description) -> None:
     for shard in description.shards:
         path = folder / shard.name
         try:
@@ -237,30 +290,54 @@ def read_corpus(folder: Path) -> tuple[Description, pa.Table]:
                 f"{path}: {size:,} bytes where {shard.bytes:,} were written; "
                 f"delete it, then {_again(folder)} to make it anew"
             )
-    return description, read_rows(folder, description)
 
 
-def read_cards(shards: Path, corpora: Sequence[str]) -> dict[str, Card]:
+def read_cards(shards: Place, corpora: Sequence[str]) -> dict[str, Card]:
     """Return the manifests that lie beside the shards, by corpus; raises `ShardError` or `UsageError`."""
     cards: dict[str, Card] = {}
     for corpus in corpora:
-        path = _folder(shards, corpus) / CARD
-        if not path.is_file():
-            raise ShardError(f"{path}: is missing; {_again(path.parent)}")
-        cards[corpus] = read_card(path)
+        folder = _folder(shards, corpus)
+        path = folder / CARD
+        if isinstance(path, Path) and not path.is_file():
+            raise ShardError(f"{path}: is missing; {_again(folder)}")
+        cards[corpus] = read_card(path) if isinstance(path, Path) else _remote_card(path)
         if cards[corpus].id != corpus:
             raise ShardError(f"{path}: is the manifest of {cards[corpus].id!r}")
     return cards
 
 
-def _folder(shards: Path, corpus: str) -> Path:
-    folder = local(shards) / corpus
-    if re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,40}", corpus) and (folder / DESCRIPTION).is_file():
+def _remote_card(path: Remote) -> Card:
+    data = read_bytes(path.parent, CARD)
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary) / CARD
+        file.write_bytes(data)
+        try:
+            return read_card(file)
+        except UsageError as error:
+            raise UsageError(str(error).replace(str(file), str(path))) from None
+
+
+_CORPUS = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
+
+
+def _folder(shards: Place, corpus: str) -> Place:
+    folder = (shards if isinstance(shards, Remote) else local(shards)) / corpus
+    if isinstance(folder, Remote):
+        try:
+            if _CORPUS.fullmatch(corpus):
+                read_bytes(folder, DESCRIPTION)
+                return folder
+        except remote.MissingError:
+            pass
+        raise remote.MissingError(f"{shards}: no shards of {corpus!r}; {_again(folder)}")
+    if _CORPUS.fullmatch(corpus) and (folder / DESCRIPTION).is_file():
         return folder
     known = built(shards)
     there = f"built here: {', '.join(known)}" if known else "none are built here"
     raise ShardError(f"{shards}: no shards of {corpus!r}{suggestion(corpus, known)} ({there}); {_again(folder)}")
 
 
-def _again(folder: Path) -> str:
+def _again(folder: Place) -> str:
+    if isinstance(folder, Remote):
+        return "upload the whole folder that `valenza shards build` made"
     return f"run `valenza shards build {folder.name}`"

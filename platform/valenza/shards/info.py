@@ -1,12 +1,12 @@
 """What lies in a shards folder, at a glance."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TypedDict
 
 import pyarrow.compute as pc
 
 from valenza.errors import ShardError
+from valenza.place import Place
 from valenza.shards.audio import SAMPLE_RATE
 from valenza.shards.index import built, read_corpus, read_index
 from valenza.shards.write import BuildReport
@@ -34,7 +34,7 @@ class CorpusInfo(TypedDict):
     """Clips with frame labels."""
 
 
-def describe(shards: Path, corpora: Sequence[str] = ()) -> list[CorpusInfo]:
+def describe(shards: Place, corpora: Sequence[str] = ()) -> list[CorpusInfo]:
     """Return the figures of the named corpora, or of all that are built; raises `ShardError` where there are none."""
     names = list(corpora) or built(shards)
     if not names:
@@ -43,7 +43,7 @@ def describe(shards: Path, corpora: Sequence[str] = ()) -> list[CorpusInfo]:
     return [_info(shards / name) for name in names]
 
 
-def _info(folder: Path) -> CorpusInfo:
+def _info(folder: Place) -> CorpusInfo:
     description, rows = read_corpus(folder)
     splits = {v["values"] or "": v["counts"] for v in pc.value_counts(rows["split"]).to_pylist()}
     return CorpusInfo(

@@ -21,6 +21,7 @@ from valenza.corpora.frames import frame_count
 from valenza.errors import DataError, ShardError, UsageError
 from valenza.labels.taxonomy import EMOTIONS
 from valenza.model.network import Network
+from valenza.place import Place
 from valenza.shards.index import TEACHER, Description, Sha256, read_cards, read_corpus, read_index
 from valenza.shards.read import Reader
 from valenza.shards.record import writing
@@ -80,7 +81,7 @@ def sharpen(mixtures: Float64[np.ndarray, "keys classes"], temperature: float) -
 def write_heard(
     slider: Slider,
     network: Network,
-    shards: Path,
+    shards: Place,
     corpus: str,
     rows: Many[int] | None,
     out: Path,
@@ -135,7 +136,7 @@ class _Source:
     rows: list[int]
 
     @classmethod
-    def read(cls, shards: Path, corpus: str, rows: Many[int] | None) -> "_Source":
+    def read(cls, shards: Place, corpus: str, rows: Many[int] | None) -> "_Source":
         index, card = read_index(shards, [corpus]), read_cards(shards, [corpus])[corpus]
         chosen = chosen_rows(corpus, index.num_rows, rows)
         if not chosen:
