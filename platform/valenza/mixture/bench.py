@@ -22,14 +22,14 @@ def measure_plan(clips: int, *, window_seconds: float, fill: float, seed: int) -
         "clips": clips,
         "windows": len(windows),
         "seconds": round(seconds, 2),
-        "peak_memory_mb": round(_peak_memory() / 2**20, 1),
+        "peak_memory_mb": round(peak_memory() / 2**20, 1),
         "mean_fill": round(float(filled.mean()), 4),
         "lowest_fill": round(float(filled.min()), 4),
         "windows_below_fill": int((filled < fill - 1e-9).sum()),
     }
 
 
-def _peak_memory() -> int:
+def peak_memory() -> int:
     """Return the most bytes that this process has held at once.
 
     Linux's `ru_maxrss` counts the process that started this one, up to the moment it became valenza; `VmHWM` does not.

@@ -2,13 +2,36 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 
 import numpy as np
 import numpy.typing as npt
+from jaxtyping import Float64, Integer
 
 POOL = 4096
 """Clips that are drawn from at once; a larger pool costs memory moves on each removal and fills no better."""
+LARGE = 500_000
+"""Clips from which on the compiled planner is worth its loading, where Numba is installed."""
 _TRIES = 16
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows in two arrays, a few bytes a clip."""
+
+    clips: Integer[np.ndarray, " clips"]
+    """The clips of all windows, one window after the other."""
+    ends: Integer[np.ndarray, " windows"]
+    """Where in `clips` each window ends."""
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, number: int) -> Integer[np.ndarray, " _"]:
+        """Return the clips of one window."""
+        return self.clips[self.ends[number - 1] if number else 0 : self.ends[number]]
 
 
 def plan_windows(
@@ -29,6 +52,23 @@ def plan_windows(
     Where a draw leaves a window that nothing can fill, it is taken back and drawn again; where that fails too, earlier
     windows give back their clips, and from then on the longest clip that fits is taken.
     """
+    found = plan(durations, window_seconds=window_seconds, fill=fill, key=(seed, epoch))
+    return [found[number].tolist() for number in range(len(found))]
+
+
+def plan(
+    durations: Sequence[float] | npt.NDArray[np.floating],
+    *,
+    window_seconds: float,
+    fill: float,
+    key: tuple[int, ...],
+    compiled: bool | None = None,
+) -> Windows:
+    """Return the windows of `plan_windows` as arrays; all that is random in them comes from `key`.
+
+    `compiled` says whether machine code plans them, which needs Numba; by their number where it is not said. The
+    windows are the same. Raises `ValueError` as `plan_windows` does.
+    """
     lengths = np.asarray(durations, dtype=np.float64)
     if lengths.ndim != 1 or not np.isfinite(lengths).all() or (lengths <= 0).any():
         raise ValueError("durations are positive, finite seconds, one a clip")
@@ -37,16 +77,42 @@ def plan_windows(
     if lengths.size and lengths.max() > window_seconds:
         clip = int(lengths.argmax())
         raise ValueError(f"clip {clip} lasts {lengths[clip]:g} s, longer than the window of {window_seconds:g} s")
-    return list(_Planner(lengths, window_seconds, fill, seed, epoch).windows())
+    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
+    waiting = rng.permutation(lengths.size)
+    if may_compile(lengths.size) if compiled is None else compiled:
+        from valenza.mixture.compiled import plan_compiled
+
+        limits = {"limit": window_seconds, "enough": window_seconds * fill}
+        return Windows(*plan_compiled(lengths, waiting.astype(np.int32), rng, **limits, pool=POOL, tries=_TRIES))
+    listed = list(_Planner(lengths, waiting, rng, window_seconds, fill).windows())
+    ends = np.cumsum([len(window) for window in listed], dtype=np.int64)
+    return Windows(np.array([clip for window in listed for clip in window], dtype=np.int32), ends)
+
+
+def may_compile(clips: int) -> bool:
+    """Return whether so many clips are planned by machine code: where they are many, and Numba is installed."""
+    return clips >= LARGE and _has_numba()
+
+
+@cache
+def _has_numba() -> bool:
+    return find_spec("numba") is not None
 
 
 class _Planner:
     """Draws windows from a sorted pool, and takes back draws that strand a window below its fill."""
 
-    def __init__(self, lengths: npt.NDArray[np.float64], limit: float, fill: float, seed: int, epoch: int) -> None:
-        self.rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, epoch])))
+    def __init__(
+        self,
+        lengths: Float64[np.ndarray, " clips"],
+        waiting: Integer[np.ndarray, " clips"],
+        rng: np.random.Generator,
+        limit: float,
+        fill: float,
+    ) -> None:
+        self.rng = rng
         self.lengths: list[float] = lengths.tolist()
-        self.waiting: list[int] = self.rng.permutation(lengths.size).tolist()
+        self.waiting: list[int] = waiting.tolist()
         self.pool: list[int] = []
         self.pool_lengths: list[float] = []
         self.limit = limit

@@ -25,11 +25,21 @@ def draw_epoch(
     for corpus in sorted(rows_of):
         rows, weight = rows_of[corpus], weights[corpus]
         drawn += [rows] * int(weight)
-        extra = round((weight - int(weight)) * len(rows))
+        extra = extra_of(weight, len(rows))
         if extra:
-            rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, epoch, *_digest(corpus)])))
+            rng = generator(seed, epoch, corpus)
             drawn.append(np.sort(rng.choice(rows, size=extra, replace=False)))
     return np.concatenate(drawn) if drawn else np.empty(0, dtype=np.int64)
+
+
+def extra_of(weight: float, clips: int) -> int:
+    """Return how many of a corpus's clips are drawn once more than the whole part of its weight says."""
+    return round((weight - int(weight)) * clips)
+
+
+def generator(seed: int, epoch: int, corpus: str, *more: int) -> np.random.Generator:
+    """Return what a corpus's clips are drawn by in an epoch: another corpus does not change it."""
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, epoch, *_digest(corpus), *more])))
 
 
 def split(

@@ -19,11 +19,12 @@ from valenza.labels.harmonise import Scores, scores
 from valenza.labels.native import native_ratings
 from valenza.labels.smoothing import smooth
 from valenza.labels.taxonomy import EMOTIONS
+from valenza.mixture.blocks import HeldIndex
 from valenza.mixture.fewshot import few_shot
-from valenza.mixture.stream import WindowStream
+from valenza.mixture.stream import Peers, WindowStream
 from valenza.mixture.weights import split
 from valenza.recipe import Recipe
-from valenza.shards.index import CARD, DESCRIPTION, read_cards, read_index
+from valenza.shards.index import CARD, DESCRIPTION, read_bytes, read_cards, read_index
 from valenza.shards.read import Reader
 
 PRIOR = "prior.json"
@@ -87,7 +88,7 @@ def prepare(recipe: Recipe) -> Prepared:
     digest = hashlib.sha256()
     for name in names:
         for file in (DESCRIPTION, CARD):
-            digest.update((recipe.data.shards / name / file).read_bytes())
+            digest.update(read_bytes(recipe.data.shards / name, file))
     prepared = Prepared(index, cards, meaning, targets, known, parts, digest.hexdigest())
     if empty := [corpus for corpus, rows in prepared.rows_of("train").items() if not len(rows)]:
         raise DataError(
@@ -140,15 +141,26 @@ def _wanted(
     return values, np.ones(values.shape, dtype=bool), used
 
 
-def training_stream(recipe: Recipe, prepared: Prepared) -> WindowStream:
-    """Return the windows that a recipe trains on."""
+def training_stream(recipe: Recipe, prepared: Prepared, peers: Peers | None = None) -> WindowStream:
+    """Return the windows that a recipe trains on; `peers` are the processes that count an epoch together, if several.
+
+    By blocks of shards where the recipe has lanes or blocks.
+    """
+    rows_of, index = prepared.rows_of("train"), None
+    if recipe.data.lanes > 1 or recipe.data.block_hours is not None:
+        shards = prepared.index["shard"].combine_chunks().dictionary_encode().indices
+        index = HeldIndex(prepared.durations, rows_of, shards.to_numpy().astype(np.int64))
     return WindowStream(
         durations=prepared.durations,
-        rows_of=prepared.rows_of("train"),
+        rows_of=rows_of,
         weights=recipe.data.train,
         window_seconds=recipe.data.window_seconds,
         fill=recipe.data.fill,
         seed=recipe.seed,
+        index=index,
+        lanes=recipe.data.lanes,
+        block_hours=recipe.data.block_hours,
+        peers=peers or Peers(),
     )
 
 
