@@ -24,7 +24,7 @@ def chirp(seconds: float, seed: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def stored(tmp_path_factory: pytest.TempPathFactory, toy: str) -> tuple[Reader, pa.Table]:
+def shards(tmp_path_factory: pytest.TempPathFactory, toy: str) -> Path:
     """Six clips of .4 to 1.4 s in shards."""
     folder = tmp_path_factory.mktemp("toy")
     manifest = folder / "toy.yaml"
@@ -35,5 +35,11 @@ def stored(tmp_path_factory: pytest.TempPathFactory, toy: str) -> tuple[Reader, 
         soundfile.write(path, chirp(0.4 + 0.2 * i + 0.0037 * i, i), 16_000)
         clips.append(Clip(f"toy_{i}", "toy", path, path.name, "de", f"s{i}", f"take{i}", label="ah"[i % 2]))
     build(read_card(manifest), manifest, clips, folder / "shards")
-    index = read_index(folder / "shards", ["toy"])
-    return Reader(folder / "shards", index), index
+    return folder / "shards"
+
+
+@pytest.fixture(scope="session")
+def stored(shards: Path) -> tuple[Reader, pa.Table]:
+    """What is in the shards."""
+    index = read_index(shards, ["toy"])
+    return Reader(shards, index), index

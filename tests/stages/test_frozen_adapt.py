@@ -38,7 +38,7 @@ def test_a_resumed_run_hears_with_the_encoder_that_it_began_with(
     shutil.rmtree(cut / "checkpoints/step-00000006")
     shutil.rmtree(tmp_path / "source" / "checkpoints")  # a run that has begun needs it no more
     again = train_run(recipe, cut, resume="auto", workers=0, precision="no")
-    for name in ("model.safetensors", "training.safetensors", "optimizer.pt"):
+    for name in ("model.safetensors", "training.safetensors", "optimizer.safetensors"):
         assert (again / name).read_bytes() == (last / name).read_bytes(), name
     assert corner.losses(cut) == corner.losses(whole)
     # Another network is told of, and not half restored.

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int16
 
+from valenza.errors import DataError
 from valenza.features.spectrogram import SAMPLE_RATE
 from valenza.recipe import Augment, Change
 
@@ -72,6 +74,7 @@ def change(audio: Int16[np.ndarray, " samples"], key: str, settings: Mapping[str
 
     Each change draws by itself, from the key and its own name: adding or removing one leaves the others as they are.
     Samples that would pass −0.09 dBFS are turned down with their whole clip. Global generators are left as they were.
+    Raises `DataError` where a change makes samples that are not finite: rounded, they would be any number.
     """
     return explained(audio, key, settings)[0]
 
@@ -93,7 +96,10 @@ def explained(
             done = transform(settings[name])
             samples = done(np.ascontiguousarray(samples), SAMPLE_RATE)
         drawn[name] = dict(done.parameters)
-    return _whole(samples * np.float32(32768), audio), drawn
+    samples = samples * np.float32(32768)
+    if not math.isfinite(float(np.abs(samples).max())):
+        raise DataError(f"{key}: {', '.join(seeds)} made samples of it that are not finite")
+    return _whole(samples, audio), drawn
 
 
 def _whole(samples: Any, audio: Int16[np.ndarray, " samples"]) -> Int16[np.ndarray, " _"]:

@@ -2,23 +2,30 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int16, Int64, Shaped
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
+from valenza.errors import ClipError, DataError
 from valenza.features.augment import Augmentation
 from valenza.features.specaugment import mask
 from valenza.features.spectrogram import SAMPLE_RATE, log_mel
+from valenza.features.workers import PATIENCE, supply
 from valenza.mixture.stream import Window
 from valenza.shards.read import Reader
 
 FRAME = 320
 """Samples between encoder frames: 50 a second, for Whisper as for Wav2Vec2."""
 SILENCE = -1
+DAMAGE = (ClipError, DataError)
+"""What keeps one clip from being heard: its bytes are not those that were written, or a change made it infinite.
+
+A shard that cannot be read at all is no such thing: a server that is down would make its clips vanish.
+"""
 
 
 @dataclass(frozen=True)
@@ -63,18 +70,20 @@ class Batch:
     targets: Float[Tensor, "clips classes"]
     known: Bool[Tensor, "clips classes"]
     counts: Bool[Tensor, " clips"]
-    """False for the clips of stand-in windows."""
+    """False for the clips of stand-in windows, and for those that could not be heard."""
     wanted: "Wanted | None" = None
     """Where frames are learned from sequences rather than from what their clip is."""
     arrive: "Callable[[Batch], Batch] | None" = None
     """What is done to the batch as soon as it is on its device."""
+    quarantined: tuple[tuple[int, str], ...] = ()
+    """Rows that could not be heard, each with the reason: silence of their length stands in their place."""
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on another device, after what is done to it there."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         tensors = {name: v.to(device, non_blocking=True) for name, v in values.items() if isinstance(v, Tensor)}
         wanted = None if self.wanted is None else self.wanted.to(device)
-        moved = replace(self, **tensors, wanted=wanted, arrive=None)
+        moved = replace(self, **tensors, wanted=wanted, arrive=None, quarantined=self.quarantined)
         return moved if self.arrive is None else self.arrive(moved)
 
 
@@ -131,29 +140,33 @@ class WindowDataset(Dataset[Batch]):
         augment: Augmentation | None = None,
         on_device: bool = False,
         arrive: Callable[[Batch], Batch] | None = None,
+        ids: Sequence[str] = (),
     ) -> None:
         self.reader, self.hearing, self.augment, self.on_device = reader, hearing, augment, on_device
-        self.arrive = arrive
+        self.arrive, self.ids = arrive, ids
         self.targets, self.known = torch.from_numpy(targets).float(), torch.from_numpy(known)
 
     def __getitem__(self, windows: Sequence[Window]) -> Batch:
         """Read and join the clips of these windows; features are left to the device if `on_device`.
 
-        Spectrograms that change are made here all the same, since each clip draws from its own key.
+        Spectrograms that change are made here all the same, since each clip draws from its own key. A clip that is
+        damaged is silent, so that the others are heard where they would be, and none of its frames is its own.
         """
+        damaged: dict[int, str] = {}
         inputs: list[Tensor] = []
         frames: list[Tensor] = []
         rows: list[int] = []
         counts: list[bool] = []
         for window in windows:
-            clips = [self.reader.audio(row) for row in window.clips]
-            if self.augment is not None:
-                clips = [self.augment(clip, row, window.epoch) for clip, row in zip(clips, window.clips, strict=True)]
+            clips = [self._clip(row, window.epoch, damaged) for row in window.clips]
             waveform, clip_of_frame = join(clips, self.hearing.window_samples)
+            for number, row in enumerate(window.clips):
+                if row in damaged:
+                    clip_of_frame[clip_of_frame == number] = SILENCE
             inputs.append(self._heard(window, waveform, clip_of_frame))
             frames.append(torch.where(clip_of_frame == SILENCE, SILENCE, clip_of_frame + len(rows)))
             rows += window.clips
-            counts += [window.real] * len(window.clips)
+            counts += [window.real and row not in damaged for row in window.clips]
         numbers = torch.tensor(rows)
         return Batch(
             inputs=torch.stack(inputs),
@@ -163,7 +176,21 @@ class WindowDataset(Dataset[Batch]):
             known=self.known[numbers],
             counts=torch.tensor(counts),
             arrive=self.arrive,
+            quarantined=tuple(damaged.items()),
         )
+
+    def name(self, row: int) -> str:
+        """Return the id of a clip."""
+        return self.ids[row] if self.ids else f"row {row}"
+
+    def _clip(self, row: int, epoch: int, damaged: dict[int, str]) -> Int16[np.ndarray, " samples"]:
+        """Return a clip as an epoch hears it; silence, and the reason into `damaged`, where it cannot be heard."""
+        try:
+            audio = self.reader.audio(row)
+            return audio if self.augment is None else self.augment(audio, row, epoch)
+        except DAMAGE as error:
+            damaged[row] = str(error)
+            return np.zeros(self.reader.samples(row), dtype=np.int16)
 
     def _heard(
         self, window: Window, waveform: Int16[Tensor, " samples"], clip_of_frame: Int64[Tensor, " frames"]
@@ -178,15 +205,26 @@ class WindowDataset(Dataset[Batch]):
         return heard[0]
 
 
+@runtime_checkable
+class Named(Protocol):
+    """A dataset that says what the clips of its windows are called."""
+
+    def name(self, row: int) -> str:
+        """Return the id of a clip."""
+        ...
+
+
 def load(
-    dataset: Dataset[Batch], passes: Iterator[list[Window]], *, workers: int, pin: bool = False
+    dataset: Dataset[Batch],
+    passes: Iterator[list[Window]],
+    *,
+    workers: int,
+    pin: bool = False,
+    patience: float = PATIENCE,
 ) -> Iterator[Batch]:
-    """Yield one batch per pass, in order, prepared by so many worker processes (0: in this one)."""
-    yield from DataLoader(
-        dataset,
-        sampler=passes,  # an iterator of passes is all that a loader asks for
-        batch_size=None,
-        num_workers=workers,
-        pin_memory=pin,
-        prefetch_factor=4 if workers else None,
-    )
+    """Yield one batch per pass, in order, prepared by so many worker processes (0: in this one).
+
+    Raises `PeerError` that names the clips in hand where a worker dies or sends nothing for `patience` seconds.
+    """
+    name = dataset.name if isinstance(dataset, Named) else "row {}".format
+    yield from supply(dataset, passes, workers=workers, pin=pin, patience=patience, name=name)

@@ -1,6 +1,6 @@
 """Changes all clips of a batch at once with torch-audiomentations, where the model is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -32,6 +32,7 @@ def training_windows(
     augment: Augmentation | None,
     *,
     on_device: bool,
+    ids: Sequence[str] = (),
 ) -> WindowDataset:
     """Return windows whose clips are changed as a recipe wants it: in the workers, or on the device.
 
@@ -39,15 +40,15 @@ def training_windows(
     torch-audiomentations is wanted and not installed.
     """
     if augment is None:
-        return WindowDataset(reader, hearing, targets, known, on_device=on_device)
+        return WindowDataset(reader, hearing, targets, known, on_device=on_device, ids=ids)
     if augment.settings.spectrogram and hearing.kind != "mel":
         names = ", ".join(f"augment.{name}" for name in augment.settings.spectrogram)
         raise UsageError(f"{names}: this encoder hears waveforms, and has no spectrogram to change")
     if augment.settings.drawn == "clip":
-        return WindowDataset(reader, hearing, targets, known, augment=augment, on_device=on_device)
+        return WindowDataset(reader, hearing, targets, known, augment=augment, on_device=on_device, ids=ids)
     library()
     arrive = BatchAugmentation(augment.settings, hearing)
-    return WindowDataset(reader, hearing, targets, known, on_device=True, arrive=arrive)
+    return WindowDataset(reader, hearing, targets, known, on_device=True, arrive=arrive, ids=ids)
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,14 @@ class Clips:
     def put(
         self, rows: Float32[Tensor, "clips longest"], waveform: Int16[Tensor, "batch samples"]
     ) -> Int16[Tensor, "batch samples"]:
-        """Return the waveform with these clips in the place of its own, turned down where they would clip."""
+        """Return the waveform with these clips in the place of its own, turned down where they would clip.
+
+        A clip of which a change made samples that are not finite stays as it was.
+        """
         changed = waveform.clone().flatten()
-        rows = rows * self.inside
-        before = self.take(waveform).abs().amax(dim=1).clamp(min=LOUDEST / _FULL)
+        own = self.take(waveform)
+        rows = torch.where(rows.isfinite().all(dim=1, keepdim=True), rows, own) * self.inside
+        before = own.abs().amax(dim=1).clamp(min=LOUDEST / _FULL)
         turned = (before / rows.abs().amax(dim=1).clamp(min=1e-9)).clamp(max=1.0)
         whole = (rows * turned[:, None] * _FULL).round().clamp(-_FULL, _FULL - 1).to(torch.int16)
         changed[self._places] = whole[self.inside]

@@ -61,8 +61,8 @@ class Network(nn.Module):
             for batch in batches:
                 frame = batch.clip_of_frame
                 layers = self.layers(batch.inputs, frame)[-depth:]
-                if self.head.per_clip:
-                    yield [clip_means(layer, frame, len(batch.rows)) for layer in layers]
+                if self.head.per_clip:  # of clips that could be heard
+                    yield [clip_means(layer, frame, len(batch.rows))[batch.counts] for layer in layers]
                 else:
                     yield [layer[frame != SILENCE] for layer in layers]
 

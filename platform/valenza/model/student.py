@@ -113,7 +113,8 @@ class Student(nn.Module):
         """Return the encoder's layers around each moment. Inputs are `Batch.inputs`; of layers, those of moments."""
         if inputs.ndim == 4:
             return list(inputs.unbind(dim=2))
-        counts = (clip_of_frame != SILENCE).sum(dim=1).clamp(min=1)
+        counts = (clip_of_frame != SILENCE).sum(dim=1)
+        counts = torch.where(counts > 0, counts, clip_of_frame.shape[1])  # one that could not be heard is silence
         each = inputs.shape[-1] // clip_of_frame.shape[1]
         order, found = [], []
         # Recordings of one length go together: what fills up a shorter one would be heard at its end.

@@ -13,14 +13,17 @@ from jaxtyping import Bool, Float, Float32
 from torch.utils.data import Dataset
 
 from valenza.features.augment import Augmentation, alter, fingerprint, version_key
-from valenza.features.batch import Batch, hear, join
+from valenza.features.batch import DAMAGE, SILENCE, Batch, hear, join
 from valenza.features.specaugment import mask
 from valenza.mixture.stream import Window
 from valenza.model.encoders import SpeechEncoder
 from valenza.recipe import Augment, Recipe
 from valenza.shards.read import Reader
 from valenza.terminal import say, track
-from valenza.training.runtime import add_up
+from valenza.training.peers import add_up
+
+Damaged = dict[int, str]
+"""Rows that cannot be heard, and why."""
 
 _LARGEST = 4 << 30
 """Bytes of layer means that are held in memory; beyond, windows are heard anew in each epoch."""
@@ -55,7 +58,10 @@ class Listener:
     def means(
         self, reader: Reader, ids: Sequence[str], rows: Sequence[int], *, number: int = 0, label: str = "hearing"
     ) -> Float32[np.ndarray, "clips layers width"]:
-        """Return each layer's mean over time for version `number` of these clips, heard alone at their own length."""
+        """Return each layer's mean over time for version `number` of these clips, heard alone at their own length.
+
+        Raises `ShardError` at a damaged clip: scores and probes without it would not be those that they are said to be.
+        """
         rows = list(rows)
         file = self.file(reader, ids, rows, number)
         if file.exists():
@@ -66,14 +72,29 @@ class Listener:
 
     @torch.inference_mode()
     def listen(
-        self, reader: Reader, ids: Sequence[str], rows: Sequence[int], number: int, label: str
+        self,
+        reader: Reader,
+        ids: Sequence[str],
+        rows: Sequence[int],
+        number: int,
+        label: str,
+        damaged: Damaged | None = None,
     ) -> Float32[np.ndarray, "clips layers width"]:
-        """Return what `means` returns, without looking whether it was kept."""
+        """Return what `means` returns, without looking whether it was kept.
+
+        With `damaged`, clips that cannot be heard are zero, and the reasons are put there.
+        """
         self.encoder.eval()
         device = next(self.encoder.parameters()).device
         means = np.zeros((len(rows), self.encoder.depth, self.encoder.width), dtype=np.float32)
         for i, row in enumerate(track(rows, label, len(rows))):
-            clip = alter(reader.audio(row), ids[row], number, self.augment)
+            try:
+                clip = alter(reader.audio(row), ids[row], number, self.augment)
+            except DAMAGE as error:
+                if damaged is None:
+                    raise
+                damaged[row] = str(error)
+                continue
             waveform, clip_of_frame = (t[None].to(device) for t in join([clip]))
             heard = hear(waveform, clip_of_frame, self.encoder.hearing)
             if self.augment.spectrogram:
@@ -115,8 +136,13 @@ def hear_once(
     ids: Sequence[str],
     corpora: Mapping[str, Sequence[int]],
     accelerator: Accelerator,
-) -> Float32[np.ndarray, "versions clips layers width"]:
-    """Return the layer means of every version of all clips; the processes share the hearing, corpus by corpus."""
+) -> tuple[Float32[np.ndarray, "versions clips layers width"], Damaged]:
+    """Return the layer means of every version of all clips, and which are damaged: all versions of those are zero.
+
+    The processes share the hearing, corpus by corpus. What is heard of a corpus with damaged clips is not kept on disk,
+    since the name of the file is that of the whole clips.
+    """
+    every: Damaged = {}
     rank, ranks, encoder = accelerator.process_index, accelerator.num_processes, listener.encoder
     versions = listener.augment.versions or 1
     heard = np.zeros((versions, len(ids), encoder.depth, encoder.width), dtype=np.float32)
@@ -128,16 +154,30 @@ def hear_once(
                 heard[number, rows] = np.load(file)
                 continue
             part = torch.zeros(len(rows), encoder.depth, encoder.width)
-            own = listener.listen(reader, ids, rows[rank::ranks], number, f"hearing {corpus}, version {number}")
+            damaged: Damaged = {}
+            told = f"hearing {corpus}, version {number}"
+            own = listener.listen(reader, ids, rows[rank::ranks], number, told, damaged)
             part[rank::ranks] = torch.from_numpy(own)
             if ranks > 1:
                 moved = part.to(accelerator.device)
                 torch.distributed.all_reduce(moved)
                 part = moved.cpu()
             heard[number, rows] = part.numpy()
-            if accelerator.is_main_process:
+            damaged = of_all(accelerator, damaged)
+            every |= damaged
+            if accelerator.is_main_process and not damaged:
                 keep(file, part.numpy())
-    return heard
+    heard[:, list(every)] = 0.0
+    return heard, every
+
+
+def of_all(accelerator: Accelerator, damaged: Damaged) -> Damaged:
+    """Return what all processes found damaged."""
+    if accelerator.num_processes == 1:
+        return damaged
+    parts: list[Damaged] = [{} for _ in range(accelerator.num_processes)]
+    torch.distributed.all_gather_object(parts, damaged)
+    return {row: reason for part in parts for row, reason in part.items()}
 
 
 class HeardDataset(Dataset[Batch]):
@@ -149,15 +189,25 @@ class HeardDataset(Dataset[Batch]):
         targets: Float[np.ndarray, "clips classes"],
         known: Bool[np.ndarray, "clips classes"],
         augment: Augmentation | None,
+        *,
+        damaged: Mapping[int, str],
+        ids: Sequence[str],
     ) -> None:
         self.means, self.targets = torch.from_numpy(means), torch.from_numpy(targets).float()
         self.known, self.augment = torch.from_numpy(known), augment
+        self.damaged, self.ids = damaged, ids
 
     def __getitem__(self, windows: Sequence[Window]) -> Batch:
         """Return the layer means of these windows' clips, in the version that the epoch hears."""
         clips = [(row, window) for window in windows for row in window.clips]
         rows = torch.tensor([row for row, _ in clips])
         versions = torch.tensor([self.augment.version(row, w.epoch) if self.augment else 0 for row, w in clips])
-        counts = torch.tensor([window.real for _, window in clips])
-        order = torch.arange(len(rows))[None]
-        return Batch(self.means[versions, rows][None], order, rows, self.targets[rows], self.known[rows], counts)
+        damaged = {row: self.damaged[row] for row, _ in clips if row in self.damaged}
+        counts = torch.tensor([window.real and row not in damaged for row, window in clips])
+        order = torch.tensor([[SILENCE if row in damaged else number for number, (row, _) in enumerate(clips)]])
+        means, targets, known = self.means[versions, rows][None], self.targets[rows], self.known[rows]
+        return Batch(means, order, rows, targets, known, counts, quarantined=tuple(damaged.items()))
+
+    def name(self, row: int) -> str:
+        """Return the id of a clip."""
+        return self.ids[row]

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +12,15 @@ from jaxtyping import Bool, Float, Float32, Int16, Int64
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from valenza.errors import ClipError
 from valenza.features.batch import FRAME, SILENCE, Batch, Wanted
 from valenza.features.spectrogram import SAMPLE_RATE
+from valenza.labels.taxonomy import EMOTIONS
 from valenza.mixture.stream import Window, WindowStream
 from valenza.model.student import Student, moments
 from valenza.recipe import Augment, Recipe
-from valenza.stages.frozen import Listener, cache, keep
+from valenza.shards.read import Reader
+from valenza.stages.frozen import Damaged, Listener, cache, keep, of_all
 from valenza.terminal import track
 
 _LARGEST = 4 << 30
@@ -33,7 +36,7 @@ class Recordings:
     samples: Int64[np.ndarray, " recordings"]
     audio: Callable[[int], Int16[np.ndarray, " samples"]]
     marks: Sequence[str]
-    """Something of each that changes with its samples."""
+    """Of each its id, and something that changes with its samples."""
 
     @property
     def frames(self) -> Int64[np.ndarray, " recordings"]:
@@ -50,6 +53,10 @@ class Recordings:
         samples = self.audio(number)
         return np.pad(samples, (0, int(self.frames[number]) * FRAME - len(samples)))
 
+    def name(self, number: int) -> str:
+        """Return a recording's id."""
+        return self.marks[number].split()[0]
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -58,6 +65,8 @@ class Heard:
     values: Float32[np.ndarray, "moments layers both"]
     starts: Int64[np.ndarray, " bounds"]
     """Where each recording's moments begin, and where the last one's end."""
+    damaged: Damaged = field(default_factory=dict)
+    """Recordings that could not be heard, and why; their moments are zero."""
 
     def __getitem__(self, number: int) -> Float32[np.ndarray, "moments layers both"]:
         return self.values[self.starts[number] : self.starts[number + 1]]
@@ -66,7 +75,8 @@ class Heard:
 def hear_moments(student: Student, recordings: Recordings, accelerator: Accelerator) -> Heard | None:
     """Return what a student's frozen encoder says of recordings, shared among the processes, and keep it on disk.
 
-    Nothing where something in the encoder is trained, or where it would not fit into memory.
+    Nothing where something in the encoder is trained, or where it would not fit into memory. With damaged recordings
+    it is not kept.
     """
     encoder = student.encoder
     counts = np.array([moments(int(frames)) for frames in recordings.frames])
@@ -81,15 +91,20 @@ def hear_moments(student: Student, recordings: Recordings, accelerator: Accelera
         return Heard(np.load(file), starts)
     values = np.zeros(shape, dtype=np.float32)
     own = range(accelerator.process_index, len(counts), accelerator.num_processes)
+    damaged: Damaged = {}
     for number in track(own, "hearing recordings", len(own)):
-        values[starts[number] : starts[number + 1]] = _hear(student, recordings.waveform(number))
+        try:
+            values[starts[number] : starts[number + 1]] = _hear(student, recordings.waveform(number))
+        except ClipError as error:
+            damaged[number] = str(error)
     if accelerator.num_processes > 1:
         moved = torch.from_numpy(values).to(accelerator.device)
         torch.distributed.all_reduce(moved)
         values = moved.cpu().numpy()
-    if accelerator.is_main_process:
+    damaged = of_all(accelerator, damaged)
+    if accelerator.is_main_process and not damaged:
         keep(file, values)
-    return Heard(values, starts)
+    return Heard(values, starts, damaged)
 
 
 @torch.inference_mode()
@@ -138,39 +153,77 @@ class LessonDataset(Dataset[Batch]):
         self.recordings, self.lessons, self.heard = recordings, lessons, heard
 
     def __getitem__(self, windows: Sequence[Window]) -> Batch:
-        """Return the recordings of these windows' rows with what is wanted of them."""
+        """Return the recordings of these windows' rows with what is wanted of them.
+
+        A row of which the recording or what is wanted is damaged is silent, and has no frame of its own.
+        """
         rows = [row for window in windows for row in window.clips]
         of = [int(self.lessons.recording[row]) for row in rows]
-        counts = [int(self.recordings.frames[number]) for number in of]
-        longest = max(counts)
-        clip_of_frame = torch.full((len(rows), longest), SILENCE)
-        ways = [torch.from_numpy(np.asarray(self.lessons.ways(row), np.float32)) for row in rows]
-        reference = torch.zeros(len(rows), longest)
-        for i, (row, frames) in enumerate(zip(rows, counts, strict=True)):
-            clip_of_frame[i, :frames] = i
-            if self.lessons.reference is not None:
-                reference[i, :frames] = torch.from_numpy(self.lessons.reference(row))
-        weights = np.ones(len(rows)) if self.lessons.weights is None else self.lessons.weights[rows]
+        frames = [int(self.recordings.frames[number]) for number in of]
+        damaged: Damaged = {}
+        inputs = self._inputs(rows, of, max(frames), damaged)
+        wanted = self._wanted(rows, frames, damaged)
+        clip_of_frame = torch.full((len(rows), max(frames)), SILENCE)
+        for i, row in enumerate(rows):
+            if row not in damaged:
+                clip_of_frame[i, : frames[i]] = i
         known = torch.from_numpy(self.lessons.known[rows])
         return Batch(
-            inputs=self._inputs(of, longest),
+            inputs=inputs,
             clip_of_frame=clip_of_frame,
             rows=torch.tensor(rows),
             targets=torch.zeros(len(rows), known.shape[1]),
             known=known,
-            counts=torch.tensor([window.real for window in windows]),
-            wanted=Wanted(
-                torch.stack([_longer(way, longest, dim=1) for way in ways]),
-                reference,
-                torch.from_numpy(weights).float(),
-            ),
+            counts=torch.tensor([w.real and row not in damaged for w, row in zip(windows, rows, strict=True)]),
+            wanted=wanted,
+            quarantined=tuple(damaged.items()),
         )
 
-    def _inputs(self, numbers: Sequence[int], frames: int) -> Tensor:
+    def name(self, row: int) -> str:
+        """Return the id of a row's recording."""
+        return self.recordings.name(int(self.lessons.recording[row]))
+
+    def _wanted(self, rows: Sequence[int], frames: Sequence[int], damaged: Damaged) -> Wanted:
+        longest, classes = max(frames), self.lessons.known.shape[1]
+        ways: list[Tensor | None] = []
+        reference = torch.zeros(len(rows), longest)
+        for i, row in enumerate(rows):
+            try:
+                ways.append(torch.from_numpy(np.asarray(self.lessons.ways(row), np.float32)))
+            except ClipError as error:
+                damaged[row] = str(error)
+                ways.append(None)
+            if self.lessons.reference is not None:
+                reference[i, : frames[i]] = torch.from_numpy(self.lessons.reference(row))
+        number = next((len(way) for way in ways if way is not None), 1)
+        nothing = torch.zeros(number, longest, classes)
+        weights = np.ones(len(rows)) if self.lessons.weights is None else self.lessons.weights[rows]
+        each = [nothing if way is None else _longer(way, longest, dim=1) for way in ways]
+        return Wanted(torch.stack(each), reference, torch.from_numpy(weights).float())
+
+    def _inputs(self, rows: Sequence[int], numbers: Sequence[int], frames: int, damaged: Damaged) -> Tensor:
         if self.heard is not None:
+            damaged |= {r: self.heard.damaged[n] for r, n in zip(rows, numbers, strict=True) if n in self.heard.damaged}
             return torch.stack([_longer(torch.from_numpy(self.heard[n]), moments(frames), dim=0) for n in numbers])
-        waveforms = (torch.from_numpy(self.recordings.waveform(n)) for n in numbers)
-        return torch.stack([_longer(waveform, frames * FRAME, dim=0) for waveform in waveforms])
+        waveforms = []
+        for row, number in zip(rows, numbers, strict=True):
+            try:
+                waveforms.append(_longer(torch.from_numpy(self.recordings.waveform(number)), frames * FRAME, dim=0))
+            except ClipError as error:
+                damaged[row] = str(error)
+                waveforms.append(torch.zeros(frames * FRAME, dtype=torch.int16))
+        return torch.stack(waveforms)
+
+
+def mass(reader: Reader, rows: Sequence[int]) -> Float[np.ndarray, " classes"]:
+    """Return how much of each class the frame labels of clips hold; those that are damaged are left out."""
+    total: Float[np.ndarray, " classes"] = np.zeros(len(EMOTIONS))
+    for row in rows:
+        try:
+            total = total + reader.frames(row).sum(axis=0, dtype=np.float64)
+        except ClipError:  # the dataset meets it too, and says so
+            continue
+    return total
 
 
 def _longer(values: Tensor, length: int, *, dim: int) -> Tensor:
