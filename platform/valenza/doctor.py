@@ -94,5 +94,10 @@ def _environment() -> list[Finding]:
         "HF_HOME",
         "HF_HUB_OFFLINE",
         "VALENZA_DATA",
+        "VALENZA_CACHE",
+        "VALENZA_SHARD_CACHE",
+        "VALENZA_SHARD_CACHE_GB",
+        "VALENZA_HTTP_HOSTS",
+        "VALENZA_TIMEOUT_SECONDS",
     )
     return [Finding(f"${name}", "note", os.environ[name]) for name in names if name in os.environ]

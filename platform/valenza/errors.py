@@ -1,6 +1,7 @@
 """Failures that a user can mend, each with the exit code that schedulers act on."""
 
 DONE = 0
+UNEXPECTED = 1
 USAGE = 64
 BAD_DATA = 65
 NON_FINITE = 70
@@ -42,6 +43,16 @@ class ShardError(ValenzaError):
     """A shard or index that is missing, damaged, or not the one that was described."""
 
     code = SHARD_IO
+
+
+class ClipError(ShardError):
+    """A stored clip that is not as it was written, in a shard that can be read."""
+
+
+class PreemptedError(ValenzaError):
+    """A run that was asked to end, and whose checkpoint is written."""
+
+    code = PREEMPTED
 
 
 class PeerError(ValenzaError):

@@ -49,6 +49,12 @@ def train(
     precision: Annotated[
         str | None, typer.Option(help="no, bf16 or fp16; what the launcher says where absent.")
     ] = None,
+    engine: Annotated[
+        Path | None,
+        typer.Option(
+            help="Who holds the weights: one of launch/accelerate/*.yaml; what the launcher says where absent."
+        ),
+    ] = None,
 ) -> None:
     """Train the model of a recipe, alone or under torchrun or Accelerate; a run that was killed goes on."""
     if precision not in {None, "no", "bf16", "fp16"}:
@@ -56,7 +62,8 @@ def train(
     resolved = read_recipe(recipe, overrides)
     from valenza.stages.run import train_run
 
-    train_run(resolved, out or Path("runs") / recipe.stem, resume=resume, workers=workers, precision=precision)
+    run = out or Path("runs") / recipe.stem
+    train_run(resolved, run, resume=resume, workers=workers, precision=precision, engine=engine)
 
 
 @app.command()
@@ -65,7 +72,7 @@ def evaluate(
     corpora: Annotated[
         str | None, typer.Option(help="Corpora to score, with commas; the recipe's zero_shot where absent.")
     ] = None,
-    shards: Annotated[Path | None, typer.Option(help="Where the shards are, if not where the recipe says.")] = None,
+    shards: Annotated[str | None, typer.Option(help="Where the shards are, if not where the recipe says.")] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Where to write the results, and report/ beside them; RUN/results.json where absent."),
@@ -81,12 +88,13 @@ def evaluate(
     """Score corpora zero-shot beside the baselines, and write results.json and report/index.html."""
     from valenza.evaluation.results import show_results
     from valenza.evaluation.session import evaluate_run
+    from valenza.place import place
 
     names = None if corpora is None else split_commas(corpora)
     results = evaluate_run(
         run,
         corpora=names,
-        shards=shards,
+        shards=None if shards is None else place(shards),
         out=out,
         checkpoint_name=checkpoint,
         baselines=split_commas(baselines),

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accelerate import Accelerator
 
 from valenza.errors import UsageError
 from valenza.model.network import Network, build_network
@@ -13,9 +12,10 @@ from valenza.objectives.task import UtteranceTask
 from valenza.recipe import Adapt, Recipe
 from valenza.stages.utterance import Validation, adversary, begin, teach, validate
 from valenza.training import checkpoint
+from valenza.training.runtime import Machine
 
 
-def train(recipe: Recipe, run: Path, accelerator: Accelerator, *, resume_from: Path | None, workers: int) -> Path:
+def train(recipe: Recipe, run: Path, machine: Machine, *, resume_from: Path | None) -> Path:
     """Train what a run has learned on; returns the last checkpoint.
 
     With native outputs the run's head is removed and a new one of that many outputs put in its place; with
@@ -23,7 +23,7 @@ def train(recipe: Recipe, run: Path, accelerator: Accelerator, *, resume_from: P
     """
     if recipe.adapt is None:
         raise UsageError("adapt: a recipe of this stage says what it starts from")
-    course, prepared = begin(recipe, run, accelerator, workers)
+    course, prepared = begin(recipe, run, machine)
     network = build_network(recipe)
     if resume_from is None:
         taken = begin_with(network, recipe.adapt)

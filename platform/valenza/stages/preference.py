@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from jaxtyping import Float, Float32, Int64
 
 from valenza.errors import DataError, UsageError
@@ -26,13 +25,14 @@ from valenza.stages.pairs.preferences import Preference, read_preferences
 from valenza.stages.prepare import PRIOR, read_prior
 from valenza.stages.trained import newest_checkpoint
 from valenza.training import checkpoint
-from valenza.training.runtime import add_up
+from valenza.training.peers import add_up
+from valenza.training.runtime import Machine
 
 REFERENCE = "reference.npy"
 """What the frozen reference thinks of every frame of every preference, in the run folder."""
 
 
-def train(recipe: Recipe, run: Path, accelerator: Accelerator, *, resume_from: Path | None, workers: int) -> Path:
+def train(recipe: Recipe, run: Path, machine: Machine, *, resume_from: Path | None) -> Path:
     """Tune a student; returns its last checkpoint.
 
     The student that it starts from is the frozen reference; its log-densities are computed once and kept in the run
@@ -43,7 +43,8 @@ def train(recipe: Recipe, run: Path, accelerator: Accelerator, *, resume_from: P
     asked = read_asked(recipe.preference.pairs)
     source = newest_checkpoint(recipe.preference.source)
     digest = hashlib.sha256(f"{asked.digest} {(source / 'COMPLETE').read_text(encoding='utf-8')}".encode()).hexdigest()
-    course = Course.begin(recipe, run, accelerator, workers, digest)
+    course = Course.begin(recipe, run, machine, digest)
+    accelerator = machine.accelerator
     network = build_student(recipe)
     begin_with(network, source)
     task = PreferenceTask(network, recipe.objective, recipe.preference.beta).to(accelerator.device)
@@ -187,7 +188,7 @@ def validate(course: Course, task: PreferenceTask, dataset: LessonDataset, rows:
     names = ("preference", "margin", "accuracy")
     sums = np.zeros(4)
     task.eval()
-    for held in load(dataset, passes, workers=course.workers):
+    for held in course.batches(dataset, passes):
         batch = held.to(accelerator.device)
         losses = task(batch)
         sums += [*(float(losses.named[name]) for name in names), float((wanted(batch).weights * batch.counts).sum())]

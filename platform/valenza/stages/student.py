@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 
 from valenza.features.batch import SILENCE, load
+from valenza.features.quarantine import QUARANTINED
 from valenza.mixture.stream import Position, share
 from valenza.model.student import build_student
 from valenza.objectives.sequences import StudentTask, wanted
@@ -15,22 +15,23 @@ from valenza.objectives.task import weigh
 from valenza.recipe import Recipe
 from valenza.shards.read import Reader
 from valenza.stages.course import CALIBRATION, Course
-from valenza.stages.lessons import LessonDataset, Lessons, Recordings, hear_moments, one_by_one, passes_of
+from valenza.stages.lessons import LessonDataset, Lessons, Recordings, hear_moments, mass, one_by_one, passes_of
 from valenza.stages.prepare import Prepared, prepare, write_shares
-from valenza.training.runtime import add_up
+from valenza.training.peers import add_up
+from valenza.training.runtime import Machine
 
 
-def train(recipe: Recipe, run: Path, accelerator: Accelerator, *, resume_from: Path | None, workers: int) -> Path:
+def train(recipe: Recipe, run: Path, machine: Machine, *, resume_from: Path | None) -> Path:
     """Train a student on frame labels; returns its last checkpoint (Fedorov & Korobchenko, §4.2, stage 2)."""
     prepared = prepare(recipe)
-    course = Course.begin(recipe, run, accelerator, workers, prepared.digest)
+    course = Course.begin(recipe, run, machine, prepared.digest)
+    accelerator = machine.accelerator
     task = StudentTask(build_student(recipe), recipe.objective).to(accelerator.device)
     reader = Reader(recipe.data.shards, prepared.index)
     recordings = stored(reader, prepared)
     lessons = Lessons(np.arange(len(reader)), lambda row: reader.frames(row)[None], prepared.known)
     if accelerator.is_main_process and resume_from is None:
-        rows = prepared.parts["train"]
-        write_shares(run, sum(reader.frames(int(row)).sum(axis=0, dtype=np.float64) for row in rows))
+        write_shares(run, mass(reader, prepared.parts["train"].tolist()))
     dataset = LessonDataset(recordings, lessons, hear_moments(task.network, recordings, accelerator))
     stream = one_by_one(recipe, recordings.seconds, prepared.rows_of("train"), recipe.data.train)
     if resume_from is None:
@@ -45,6 +46,7 @@ def train(recipe: Recipe, run: Path, accelerator: Accelerator, *, resume_from: P
         dataset=dataset,
         validate=lambda: validate(course, task, dataset, held.tolist()) if len(held) else {},
         resume_from=resume_from,
+        clips=prepared,
     )
 
 
@@ -62,8 +64,10 @@ def validate(course: Course, task: StudentTask, dataset: LessonDataset, rows: li
     rank, ranks = accelerator.process_index, accelerator.num_processes
     passes = passes_of(rows, rank=rank, ranks=ranks, per_pass=settings.windows_per_pass)
     sums = np.zeros(3)
+    damaged: dict[int, str] = {}
     task.eval()
-    for held in load(dataset, passes, workers=course.workers):
+    for held in course.batches(dataset, passes):
+        damaged |= dict(held.quarantined)
         batch = held.to(accelerator.device)
         loss = weigh(course.recipe.objective, task(batch).named)
         own = (batch.clip_of_frame != SILENCE) & batch.counts[:, None]
@@ -72,4 +76,5 @@ def validate(course: Course, task: StudentTask, dataset: LessonDataset, rows: li
         errors = (said - wanted(batch).ways[:, 0][own]).abs().masked_fill(~known, 0.0).sum(dim=-1) / known.sum(dim=-1)
         sums += [float(loss), float(errors.sum()), float(own.sum())]
     total, wrong, frames = add_up(accelerator, sums.tolist())
-    return {"loss": total / max(frames, 1.0), "mae": wrong / max(frames, 1.0), "frames": int(frames)}
+    scores = {"loss": total / max(frames, 1.0), "mae": wrong / max(frames, 1.0), "frames": int(frames)}
+    return scores | ({QUARANTINED: damaged} if damaged else {})

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from accelerate import Accelerator
-
 from valenza.errors import UsageError
 from valenza.labels.native import outputs
 from valenza.labels.taxonomy import EMOTIONS
@@ -14,9 +12,10 @@ from valenza.stages.prepare import read_prior
 from valenza.stages.sliding import Sliding, slide
 from valenza.stages.trained import load_network, newest_checkpoint, read_recipe
 from valenza.terminal import say
+from valenza.training.runtime import Machine
 
 
-def train(recipe: Recipe, run: Path, accelerator: Accelerator, *, resume_from: Path | None, workers: int) -> Path:
+def train(recipe: Recipe, run: Path, machine: Machine, *, resume_from: Path | None) -> Path:
     """Write the shards that a student learns from into `run/shards`, and return that folder.
 
     Nothing is trained. What is there already of the same model, window and step is not done again. Raises `UsageError`
@@ -30,7 +29,9 @@ def train(recipe: Recipe, run: Path, accelerator: Accelerator, *, resume_from: P
         raise UsageError(f"teacher.from: {source} rates {', '.join(outputs(earlier))} and tells no emotions")
     last = newest_checkpoint(source)
     shards = run / "shards"
-    if accelerator.is_main_process:  # the windows of a recording are batched; more than one process is not needed
+    if (
+        machine.accelerator.is_main_process
+    ):  # the windows of a recording are batched; more than one process is not needed
         network = load_network(earlier, last)
         slider = slide(network, Sliding(settings.window, settings.step))
         classes = [emotion for emotion, mass in zip(EMOTIONS, read_prior(source), strict=True) if mass > 0]
@@ -49,5 +50,5 @@ def train(recipe: Recipe, run: Path, accelerator: Accelerator, *, resume_from: P
                 made={"run": source.resolve().name, "checkpoint": last.name, "heads": earlier.heads.model_dump()},
             )
             say(f"wrote {shards / name}")
-    accelerator.wait_for_everyone()
+    machine.accelerator.wait_for_everyone()
     return shards

@@ -1,7 +1,8 @@
 """Stage `utterance`: every clip has one soft label, and windows of clips teach it to every frame."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from torch.utils.data import Dataset
 from valenza.features.augment import Augmentation
 from valenza.features.batch import Batch, WindowDataset, load
 from valenza.features.on_device import training_windows
+from valenza.features.quarantine import QUARANTINED
 from valenza.mixture.domains import domains
 from valenza.mixture.plan import plan_windows
-from valenza.mixture.stream import Position, Window, share
+from valenza.mixture.stream import Peers, Position, Window, share
 from valenza.model.heads import clip_means
 from valenza.model.network import build_network
 from valenza.objectives.adversarial import DomainAdversary
@@ -27,22 +29,23 @@ from valenza.shards.read import Reader
 from valenza.stages.course import CALIBRATION, Course
 from valenza.stages.frozen import HeardDataset, Listener, hear_once, may_hear_once
 from valenza.stages.prepare import Prepared, prepare, training_stream, write_prior
-from valenza.training.runtime import add_up
+from valenza.training.peers import add_up
+from valenza.training.runtime import Machine
 
 
-def train(recipe: Recipe, run: Path, accelerator: Accelerator, *, resume_from: Path | None, workers: int) -> Path:
+def train(recipe: Recipe, run: Path, machine: Machine, *, resume_from: Path | None) -> Path:
     """Train the network of a recipe; returns its last checkpoint."""
-    course, prepared = begin(recipe, run, accelerator, workers)
+    course, prepared = begin(recipe, run, machine)
     network = build_network(recipe)
     task = UtteranceTask(network, recipe.objective, adversary=adversary(recipe, prepared, network.head.width))
     return teach(course, prepared, task, validate, resume_from=resume_from, scales=True)
 
 
-def begin(recipe: Recipe, run: Path, accelerator: Accelerator, workers: int) -> tuple[Course, Prepared]:
+def begin(recipe: Recipe, run: Path, machine: Machine) -> tuple[Course, Prepared]:
     """Read the corpora of a recipe and begin its run."""
     prepared = prepare(recipe)
-    course = Course.begin(recipe, run, accelerator, workers, prepared.digest)
-    if accelerator.is_main_process:
+    course = Course.begin(recipe, run, machine, prepared.digest)
+    if machine.accelerator.is_main_process:
         write_prior(recipe, prepared, run)
     return course, prepared
 
@@ -69,20 +72,22 @@ def teach(
     recipe, accelerator = course.recipe, course.accelerator
     task.to(accelerator.device)
     data = _datasets(recipe, prepared, task, accelerator)
-    stream = training_stream(recipe, prepared)
+    peers = Peers(accelerator.process_index, accelerator.num_processes, partial(add_up, accelerator))
+    stream = training_stream(recipe, prepared, peers)
     if resume_from is None and scales:
         course.record.tell(f"measuring the layers on {CALIBRATION} windows")
         windows, _ = stream.take(Position(), CALIBRATION)
         passes = share(windows, rank=0, ranks=1, per_pass=recipe.training.windows_per_pass)
         # Every process measures the same windows, so that all begin with the same weights.
         task.network.calibrate(b.to(accelerator.device) for b in load(data.plain, passes, workers=0))
-    heard = Validation(recipe, prepared, data.plain, task, accelerator, course.workers)
+    heard = Validation(course, prepared, data.plain, task)
     return course.train(
         task,
         stream=stream,
         dataset=data.training,
-        validate=lambda: scored(heard) if len(prepared.parts["validation"]) else {},
+        validate=lambda: scored(heard) | heard.met() if len(prepared.parts["validation"]) else {},
         resume_from=resume_from,
+        clips=prepared,
     )
 
 
@@ -102,51 +107,57 @@ def _datasets(recipe: Recipe, prepared: Prepared, task: UtteranceTask, accelerat
     augment = Augmentation(recipe.augment, ids, recipe.seed) if recipe.augment.changes else None
     on_device = accelerator.device.type == "cuda"
     if may_hear_once(recipe, encoder, len(ids)) and not recipe.augment.fresh:
-        heard = hear_once(Listener(encoder, recipe.augment), reader, ids, prepared.corpora, accelerator)
-        return _Datasets(HeardDataset(heard, targets, known, augment), HeardDataset(heard, targets, known, None))
-    training = training_windows(reader, encoder.hearing, targets, known, augment, on_device=on_device)
-    return _Datasets(training, WindowDataset(reader, encoder.hearing, targets, known, on_device=on_device))
+        heard, damaged = hear_once(Listener(encoder, recipe.augment), reader, ids, prepared.corpora, accelerator)
+        served = partial(HeardDataset, heard, targets, known, damaged=damaged, ids=ids)
+        return _Datasets(served(augment), served(None))
+    training = training_windows(reader, encoder.hearing, targets, known, augment, on_device=on_device, ids=ids)
+    return _Datasets(training, WindowDataset(reader, encoder.hearing, targets, known, on_device=on_device, ids=ids))
 
 
 @dataclass
 class Validation:
     """The held-back speakers of the training corpora, in packed windows as in training."""
 
-    recipe: Recipe
+    course: Course
     prepared: Prepared
     dataset: Dataset[Batch]
     task: UtteranceTask
-    accelerator: Accelerator
-    workers: int
+    damaged: dict[int, str] = field(default_factory=dict)
+    """Clips that this process could not hear; they are not among those that `counts` tells to be real."""
 
     def heard(self) -> Iterator[tuple[Float[Tensor, "clips classes"], Batch]]:
         """Yield the logits of this process's clips and the batch they come from, of which `counts` tells the real."""
-        rows = self.prepared.parts["validation"]
+        rows, recipe, accelerator = self.prepared.parts["validation"], self.course.recipe, self.course.accelerator
         planned = plan_windows(
             self.prepared.durations[rows],
-            window_seconds=self.recipe.data.window_seconds,
-            seed=self.recipe.seed,
+            window_seconds=recipe.data.window_seconds,
+            seed=recipe.seed,
             epoch=0,
         )
         windows = [Window(tuple(rows[w].tolist()), 0, i) for i, w in enumerate(planned)]
         passes = share(
             windows,
-            rank=self.accelerator.process_index,
-            ranks=self.accelerator.num_processes,
-            per_pass=self.recipe.training.windows_per_pass,
+            rank=accelerator.process_index,
+            ranks=accelerator.num_processes,
+            per_pass=recipe.training.windows_per_pass,
         )
         self.task.eval()
         network = self.task.network
-        for batch in load(self.dataset, passes, workers=self.workers):
-            moved = batch.to(self.accelerator.device)
-            with torch.no_grad(), self.accelerator.autocast():
+        for batch in self.course.batches(self.dataset, passes):
+            self.damaged |= dict(batch.quarantined)
+            moved = batch.to(accelerator.device)
+            with torch.no_grad(), accelerator.autocast():
                 frames = network.read(moved.inputs, moved.clip_of_frame).float()
                 logits = network.head(clip_means(frames, moved.clip_of_frame, len(moved.rows))).float()
             yield logits, moved
 
+    def met(self) -> dict[str, Any]:
+        """Return what could not be heard, where there is any, as the loop takes it out of scores."""
+        return {QUARANTINED: self.damaged} if self.damaged else {}
+
     def sums(self, values: list[float]) -> list[float]:
         """Return the sums of these numbers over all processes."""
-        return add_up(self.accelerator, values)
+        return add_up(self.course.accelerator, values)
 
 
 Validate = Callable[[Validation], dict[str, Any]]
@@ -172,8 +183,8 @@ def validate(validation: Validation) -> dict[str, Any]:
     hits, of = np.array(both[:classes]), np.array(both[classes:])
     recall = hits[of > 0] / of[of > 0]
     return {
-        "loss": loss / total,
-        "micro_f1": float(hits.sum() / total),
-        "ua": float(recall.mean()),
+        "loss": loss / max(total, 1.0),
+        "micro_f1": float(hits.sum() / max(total, 1.0)),
+        "ua": float(recall.mean()) if len(recall) else 0.0,
         "clips": int(total),
     }

@@ -23,6 +23,11 @@ def average_rate(step: int, settings: Training) -> float:
     return 1 / max(1, step - begin + 1)
 
 
+def averaged(network: nn.Module, settings: Training) -> "WeightAverage | None":
+    """Return the mean of a network's weights that a recipe asks for."""
+    return None if settings.average == "none" else WeightAverage(network, settings)
+
+
 class WeightAverage:
     """The mean of what is trained in a network; it has no state but the mean itself."""
 

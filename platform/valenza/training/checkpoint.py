@@ -4,13 +4,11 @@ import errno
 import hashlib
 import json
 import os
-import pickle
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -25,6 +23,12 @@ COMPLETE = "COMPLETE"
 BESIDE = "training.safetensors"
 """What only training goes on from; absent where the model's own weights are all."""
 
+OPTIMIZER = "optimizer.safetensors"
+"""What AdamW keeps, whole and by the names of the parameters, whichever engine held it."""
+
+_ROOM = 1 << 20
+"""Bytes that a checkpoint takes beside its tensors, and more."""
+
 
 @dataclass(frozen=True)
 class State:
@@ -34,12 +38,14 @@ class State:
     """Steps done."""
     position: Position
     fingerprint: dict[str, str]
+    validated: bool = True
+    """Whether the validation that is due after this step has been done."""
 
 
 def save(
     folder: Path,
     weights: dict[str, Tensor],
-    optimizer: dict[str, Any],
+    optimizer: dict[str, Tensor],
     state: State,
     *,
     keep: int,
@@ -53,14 +59,15 @@ def save(
     """
     final = folder / f"step-{state.step:08d}"
     partial = folder / f".{final.name}.partial"
+    files = {"model.safetensors": weights, BESIDE: beside or {}, OPTIMIZER: optimizer}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        save_file({name: value.contiguous() for name, value in weights.items()}, partial / "model.safetensors")
-        if beside:
-            save_file({name: value.contiguous() for name, value in beside.items()}, partial / BESIDE)
-        torch.save(optimizer, partial / "optimizer.pt")
+        _see_to_room(folder, files)
+        for name, tensors in files.items():
+            if tensors or name != BESIDE:
+                save_file({key: value.contiguous() for key, value in tensors.items()}, partial / name)
         (partial / "state.json").write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
         digests = {file.name: _digest(file) for file in sorted(partial.iterdir())}
         for file in partial.iterdir():
@@ -129,14 +136,27 @@ def load_beside(checkpoint: Path) -> dict[str, Tensor]:
     return load_file(file) if file.exists() else {}
 
 
-def load_state(checkpoint: Path) -> tuple[State, dict[str, Any]]:
-    """Return the state and the optimizer's; the files must have been verified before."""
+def load_state(checkpoint: Path) -> tuple[State, dict[str, Tensor]]:
+    """Return the state and the optimizer's; the files must have been verified before.
+
+    Raises `UsageError` for a checkpoint of a version that kept them in another form.
+    """
     raw = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
-    state = State(raw["step"], Position(**raw["position"]), raw["fingerprint"])
+    state = State(raw["step"], Position(**raw["position"]), raw["fingerprint"], raw.get("validated", True))
+    if not (checkpoint / OPTIMIZER).exists():
+        raise UsageError(f"{checkpoint}: was written by an earlier version, and training cannot go on from it")
     try:
-        return state, torch.load(checkpoint / "optimizer.pt", map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise ShardError(f"{checkpoint}: optimizer.pt holds something other than tensors and was not read") from None
+        return state, load_file(checkpoint / OPTIMIZER)
+    except SafetensorError:
+        raise ShardError(f"{checkpoint}: {OPTIMIZER} holds something other than tensors and was not read") from None
+
+
+def _see_to_room(folder: Path, files: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Raise `OSError` before a byte is written where the disk has no room for all."""
+    needed = _ROOM + sum(t.numel() * t.element_size() for tensors in files.values() for t in tensors.values())
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {needed:,} bytes are needed, {free:,} are free")
 
 
 def _digest(file: Path) -> str:
@@ -155,5 +175,5 @@ def _sync(path: Path) -> None:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "the disk is full"
+        return f"the disk is full ({error.strerror})" if ":" in (error.strerror or "") else "the disk is full"
     return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -3,30 +3,28 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import Dataset
 
-from valenza.errors import NonFiniteError, UsageError
+from valenza.errors import PreemptedError, UsageError
 from valenza.features.batch import Batch, load
-from valenza.mixture.stream import Position, Window, WindowStream, share
+from valenza.features.quarantine import QUARANTINED, Quarantine
+from valenza.mixture.stream import Window, WindowStream
 from valenza.recipe import Training
-from valenza.training import checkpoint
-from valenza.training.average import WeightAverage
+from valenza.training import snapshot
+from valenza.training.engines.engine import Engine, build
 from valenza.training.growth import windows_at
-from valenza.training.optimizer import build_optimizer, set_rates, trained
+from valenza.training.pace import Pace
+from valenza.training.peers import add_up, first_of, gather
 from valenza.training.report import Record
-from valenza.training.runtime import add_up, reseed
-
-_NETWORK = "network."
-"""How the names of the network's weights begin in its task."""
+from valenza.training.runtime import Machine
+from valenza.training.snapshot import Place
+from valenza.training.step import Stepper
 
 
 class Task(Protocol):
@@ -49,7 +47,7 @@ class Task(Protocol):
 class Loop:
     """Trains one task to its last step, from wherever it was left."""
 
-    accelerator: Accelerator
+    machine: Machine
     task: nn.Module
     stream: WindowStream
     dataset: Dataset[Batch]
@@ -59,135 +57,144 @@ class Loop:
     record: Record
     fingerprint: dict[str, str]
     validate: Callable[[], dict[str, Any]]
-    workers: int = 0
+    quarantine: Quarantine
 
     def train(self, resume_from: Path | None) -> Path:
         """Run the remaining steps and return the last checkpoint.
 
         Every step is a function of the weights, the optimizer and (seed, step, windows), so a run that was killed
-        and resumed is the run that was left alone. Raises `NonFiniteError` before weights become non-finite.
+        and resumed is the run that was left alone. Raises `PreemptedError` when any process was asked to end, after a
+        checkpoint of the step that was reached, and `NonFiniteError` before weights become non-finite.
         """
-        network: nn.Module = self.task.network  # type: ignore[assignment]
-        optimizer = build_optimizer(self.task, network, self.settings)
-        average = WeightAverage(network, self.settings) if self.settings.average != "none" else None
-        step, position = self._restore(optimizer, average, resume_from) if resume_from else (0, Position())
-        self.record.rewind(step)
-        wrapped = self.accelerator.prepare(self.task) if trained(self.task.parameters()) else self.task
-        optimizer = self.accelerator.prepare(optimizer)
-        last = resume_from
+        accelerator = self.machine.accelerator
+        engine, place = self._begin(resume_from)
+        stepper = Stepper(accelerator, engine, self.task, self.settings, self.seed)
+        pace, saved = Pace(accelerator), resume_from
         batches = load(
-            self.dataset, self._passes(step, position), workers=self.workers, pin=self.accelerator.device.type == "cuda"
+            self.dataset,
+            self._passes(place),
+            workers=self.machine.workers,
+            pin=accelerator.device.type == "cuda",
         )
-        while step < self.settings.steps:
-            began = time.perf_counter()
-            windows = windows_at(step, self.settings)
-            _, position = self.stream.take(position, windows)
-            each = ceil(windows / self.accelerator.num_processes)
-            held = [next(batches) for _ in range(ceil(each / self.settings.windows_per_pass))]
-            waited = time.perf_counter() - began
-            self.task.progress = step / self.settings.steps  # type: ignore[assignment]
-            values = self._step(wrapped, optimizer, held, step)
-            if average is not None:
-                average.update(step)
-            step += 1
-            values |= {
-                "windows": position.window,
-                "epoch": position.epoch,
-                "seconds": time.perf_counter() - began,
-                "waited": waited,
-            }
-            self.record.add(step, values)
-            done = step == self.settings.steps
-            if done or step % max(1, self.settings.steps // 20) == 0:
-                self.record.tell(
-                    f"step {step}/{self.settings.steps}  loss {values['loss']:.4f}  {values['seconds']:.2f} s"
-                )
-            if done or step % self.settings.validate_every == 0:
-                with average.used() if average is not None else nullcontext():
-                    scores = self.validate()
-                if scores:
-                    self.record.add(step, {"validation": scores})
-                    self.record.tell(f"step {step}  validation {_spoken(scores)}")
-            if done or step % self.settings.checkpoint_every == 0:
-                last = self._save(optimizer, average, step, position)
-        if last is None:
+        with self.machine.watch.answered():
+            while True:
+                place, saved = self._look_around(engine, place, saved)
+                if place.step == self.settings.steps:
+                    break
+                began = time.perf_counter()
+                held = self._fetch(batches, place.step)
+                waited = time.perf_counter() - began
+                total = self._counted(stepper, engine, held, place, saved)
+                values = stepper(held, place.step, total)
+                if engine.average is not None:
+                    engine.average.update(place.step)
+                position = self.stream.after(place.position, windows_at(place.step, self.settings))
+                place = Place(place.step + 1, position, validated=False)
+                pace.add(waited + values.pop("ready"), waited)
+                self._note(place, values | {"seconds": time.perf_counter() - began, "waited": waited}, pace)
+        if saved is None:
             raise UsageError(f"{self.run}: there is nothing to train")
-        return last
+        return saved
 
-    def _passes(self, step: int, position: Position) -> Iterator[list[Window]]:
-        """Yield the passes of this process from a step on."""
-        for number in range(step, self.settings.steps):
-            windows, position = self.stream.take(position, windows_at(number, self.settings))
-            yield from share(
-                windows,
-                rank=self.accelerator.process_index,
-                ranks=self.accelerator.num_processes,
-                per_pass=self.settings.windows_per_pass,
+    def _begin(self, resume_from: Path | None) -> tuple[Engine, Place]:
+        """Put the weights where they were, and then into the hands of the engine."""
+        accelerator = self.machine.accelerator
+        place, moments = Place(), None
+        if resume_from is not None:
+            place, moments = snapshot.restore(resume_from, self.task, self.fingerprint)
+            self.record.tell(f"resuming after step {place.step} from {resume_from}")
+        engine = build(self.machine.choice, accelerator, self.task, self.settings)
+        if resume_from is not None and moments is not None:
+            snapshot.restore_engine(engine, moments, resume_from)
+        self.record.rewind(place.step)
+        self.quarantine.go_on(first_of(accelerator, self.quarantine.read(place.step)))
+        return engine, place
+
+    def _fetch(self, batches: Iterator[Batch], step: int) -> list[Batch]:
+        """Return this process's passes of a step."""
+        self.machine.watch.beat(step, "data")
+        each = ceil(windows_at(step, self.settings) / self.machine.accelerator.num_processes)
+        held = [next(batches) for _ in range(ceil(each / self.settings.windows_per_pass))]
+        self.machine.watch.beat(step, "step")
+        return held
+
+    def _counted(self, stepper: Stepper, engine: Engine, held: list[Batch], place: Place, saved: Path | None) -> float:
+        """Return what the step's losses are divided by; ends the run if any process was asked to."""
+        accelerator = self.machine.accelerator
+        bad = [each for batch in held for each in batch.quarantined]
+        told = [stepper.count(held), float(self.machine.watch.asked), float(len(bad))]
+        total, asked, damaged = add_up(accelerator, told)
+        if asked:
+            self._save(engine, place, saved)
+            raise PreemptedError(
+                f"{self.run}: asked to end after step {place.step}; the same command goes on from there"
             )
+        if damaged:
+            self._set_aside(bad, place, place.step + 1)
+        return total
 
-    def _step(
-        self, wrapped: nn.Module, optimizer: torch.optim.Optimizer, held: list[Batch], step: int
-    ) -> dict[str, Any]:
-        """Do one step: the gradient of the sum of all losses, divided by what the whole step holds."""
-        device = self.accelerator.device
-        total = add_up(self.accelerator, [float(sum(self.task.count(b) for b in held))])[0]  # type: ignore[operator]
-        rate = set_rates(optimizer, step, self.settings)
-        reseed(self.seed, step, self.accelerator.process_index)
-        wrapped.train()
-        sums: dict[str, float] = {"loss": 0.0}
-        for i, batch in enumerate(held):
-            last_pass = i == len(held) - 1
-            with nullcontext() if last_pass else self.accelerator.no_sync(wrapped):
-                losses = wrapped(batch.to(device))
-                # Processes average their gradients; the loss is a sum over all of them.
-                scale = self.accelerator.num_processes / max(total, 1.0)
-                self.accelerator.backward(losses.total * scale)
-            for name, value in {"loss": losses.total, **losses.named}.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach())
-        means = dict(
-            zip(sums, (s / max(total, 1.0) for s in add_up(self.accelerator, list(sums.values()))), strict=True)
-        )
-        norm = self.accelerator.clip_grad_norm_(trained(wrapped.parameters()), self.settings.clip_norm)
-        norm = float(norm) if isinstance(norm, Tensor) else norm or 0.0
-        if not (math.isfinite(means["loss"]) and math.isfinite(norm)):
-            clips = sorted({int(row) for batch in held for row in batch.rows})
-            raise NonFiniteError(
-                f"step {step + 1}: loss {means['loss']}, gradient norm {norm}; the weights were not changed. "
-                f"Process {self.accelerator.process_index} held the clips {clips[:8]} … ({len(clips)})"
-            )
-        optimizer.step()
-        optimizer.zero_grad()
-        return {**means, "lr": rate, "gradient_norm": norm}
+    def _look_around(self, engine: Engine, place: Place, saved: Path | None) -> tuple[Place, Path | None]:
+        """Do the validation and write the checkpoint that are due after a step."""
+        done = place.step == self.settings.steps
+        if place.step and not place.validated and (done or place.step % self.settings.validate_every == 0):
+            self.machine.watch.beat(place.step, "validation")
+            try:
+                with engine.shown():
+                    scores = self.validate()
+            except PreemptedError:
+                self._save(engine, place, saved)
+                raise
+            bad = scores.pop(QUARANTINED, {})
+            if add_up(self.machine.accelerator, [float(len(bad))])[0]:
+                self._set_aside(list(bad.items()), place, place.step)
+            if scores:
+                self.record.add(place.step, {"validation": scores})
+                self.record.tell(f"step {place.step}  validation {_spoken(scores)}")
+        place = replace(place, validated=True)
+        if place.step and (done or place.step % self.settings.checkpoint_every == 0):
+            saved = self._save(engine, place, saved)
+        return place, saved
 
-    def _save(
-        self, optimizer: torch.optim.Optimizer, average: WeightAverage | None, step: int, position: Position
-    ) -> Path:
-        state = checkpoint.State(step, position, self.fingerprint)
+    def _save(self, engine: Engine, place: Place, saved: Path | None) -> Path | None:
+        """Write a checkpoint unless this very step has one; nothing before the first step."""
         folder = self.run / "checkpoints"
-        if self.accelerator.is_main_process:
-            whole = self.task.state_dict()
-            used = {n.removeprefix(_NETWORK): v for n, v in whole.items() if n.startswith(_NETWORK)}
-            beside = {n: v for n, v in whole.items() if average is not None or not n.startswith(_NETWORK)}
-            weights = used if average is None else average.weights()
-            keep = self.settings.keep_checkpoints
-            checkpoint.save(folder, weights, optimizer.state_dict(), state, keep=keep, beside=beside)
-        self.accelerator.wait_for_everyone()
-        return folder / f"step-{step:08d}"
+        if place.step == 0 or saved == folder / f"step-{place.step:08d}":
+            return saved
+        self.machine.watch.beat(place.step, "checkpoint")
+        keep = self.settings.keep_checkpoints
+        written = snapshot.save(folder, engine, place, self.fingerprint, self.machine.accelerator, keep)
+        self.machine.watch.beat(place.step, "checkpoint")
+        return written
 
-    def _restore(
-        self, optimizer: torch.optim.Optimizer, average: WeightAverage | None, source: Path
-    ) -> tuple[int, Position]:
-        state, held = checkpoint.load_state(source)
-        for name, value in self.fingerprint.items():
-            if name != "processes" and state.fingerprint.get(name) != value:
-                raise UsageError(f"{source} belongs to another {name}; use another --out, or --resume never")
-        weights = checkpoint.load_weights(source)
-        self.task.load_state_dict({_NETWORK + n: v for n, v in weights.items()} | checkpoint.load_beside(source))
-        if average is not None:
-            average.load(weights)
-        optimizer.load_state_dict(held)
-        self.record.tell(f"resuming after step {state.step} from {source}")
-        return state.step, state.position
+    def _set_aside(self, bad: list[tuple[int, str]], place: Place, step: int) -> None:
+        """Note the clips that no process could hear; raises `DataError` where there are too many of them."""
+        met = [each for of_one in gather(self.machine.accelerator, bad) for each in of_one]
+        for each in self.quarantine.take(met, step=step, epoch=place.position.epoch):
+            self.record.tell(f"left out: {each.id} in {each.shard}: {each.reason}")
+
+    def _passes(self, place: Place) -> Iterator[list[Window]]:
+        """Yield the passes of this process from a place on."""
+        position = place.position
+        rank, ranks = self.machine.accelerator.process_index, self.machine.accelerator.num_processes
+        for number in range(place.step, self.settings.steps):
+            windows = windows_at(number, self.settings)
+            each = self.settings.windows_per_pass
+            yield from self.stream.passes(position, windows, rank=rank, ranks=ranks, per_pass=each)
+            position = self.stream.after(position, windows)
+
+    def _note(self, place: Place, values: dict[str, Any], pace: Pace) -> None:
+        """Record a step, and tell of some."""
+        at = {"windows": place.position.window, "epoch": place.position.epoch}
+        step, steps = place.step, self.settings.steps
+        self.record.add(step, values | at)
+        if not (math.isfinite(values["loss"]) and math.isfinite(values["gradient_norm"])):
+            self.record.tell(
+                f"step {step} was not taken: loss {values['loss']}, gradient norm {values['gradient_norm']}"
+            )
+        if step == steps or step % max(1, steps // 20) == 0:
+            self.record.tell(f"step {step}/{steps}  loss {values['loss']:.4f}  {values['seconds']:.2f} s")
+        for line in pace.told(step):
+            self.record.tell(line)
 
 
 def _spoken(scores: dict[str, Any]) -> str:

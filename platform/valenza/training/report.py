@@ -2,12 +2,16 @@
 
 import json
 import math
+import os
 import time
 from pathlib import Path
 from typing import Any
 
-from valenza.errors import WriteError
+from valenza.errors import PEER_FAILURE, WriteError
 from valenza.terminal import say
+
+EXIT = "exit.json"
+"""How the run ended; absent while it goes on."""
 
 
 class Record:
@@ -51,6 +55,22 @@ class Record:
                 stream.write(line + "\n")
         except OSError as error:
             raise WriteError(f"{file}: cannot be written: {error.strerror}") from None
+
+
+def leave(run: Path, code: int, reason: str) -> None:
+    """Leave with which code and why a run ended, since a launcher tells one code of its own for any.
+
+    A process that only lost another one does not write over what that one left.
+    """
+    file = run / EXIT
+    if code == PEER_FAILURE and file.exists():
+        return
+    try:
+        partial = file.with_suffix(f".{os.getpid()}.partial")
+        partial.write_text(json.dumps({"code": code, "reason": reason}) + "\n", encoding="utf-8")
+        partial.replace(file)
+    except OSError:
+        return  # what is told here is also the process's own exit code and message
 
 
 def read_metrics(file: Path) -> list[dict[str, Any]]:

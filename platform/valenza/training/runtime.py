@@ -6,18 +6,40 @@ import json
 import os
 import platform as machine
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
+import valenza
 from valenza import __version__
 from valenza.errors import PeerError, UsageError
 from valenza.recipe import Recipe
+from valenza.training.engines.choice import Choice
+from valenza.training.watch import Watch, patience
 
 
-def start(precision: str | None = None) -> Accelerator:
+@dataclass(frozen=True)
+class Machine:
+    """What a run runs on: nothing of it is in a recipe."""
+
+    accelerator: Accelerator
+    choice: Choice
+    watch: Watch
+    workers: int
+    """Processes that prepare data, for each that trains."""
+
+
+_MEETING = 1800.0
+"""Seconds that processes wait for each other where one of them may have much more to read or to hear."""
+
+
+def start(precision: str | None, watch: Watch) -> Accelerator:
     """Join the processes that torchrun or Accelerate launched; alone, be one process.
 
     `precision` is `no`, `bf16` or `fp16`; the launcher's `ACCELERATE_MIXED_PRECISION` where absent. Raises `PeerError`
@@ -25,12 +47,16 @@ def start(precision: str | None = None) -> Accelerator:
     by side in silence. Raises `UsageError` for a precision that the machine lacks.
     """
     launched = int(os.environ.get("WORLD_SIZE", "1"))
-    if not torch.cuda.is_available() and "ACCELERATE_USE_DEEPSPEED" not in os.environ:
+    if not torch.cuda.is_available():
         os.environ["ACCELERATE_USE_CPU"] = "true"  # without it, Accelerate leaves CPU processes apart
     torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
-    handlers = [InitProcessGroupKwargs(backend="gloo")] if launched > 1 and not torch.cuda.is_available() else []
+    backend = None if torch.cuda.is_available() else "gloo"
+    # The watch is the one to notice a wait without end; this is for where it does not look.
+    longest = timedelta(seconds=max(_MEETING, patience() + 30))
+    handlers = [InitProcessGroupKwargs(backend=backend, timeout=longest)] if launched > 1 else []
     try:
-        accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=handlers)
+        with watch.guarded("meeting the other processes"):
+            accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=handlers)
     except (ValueError, RuntimeError) as error:  # how Accelerate and torch say it
         reason = str(error).splitlines()[0]
         if launched > 1:
@@ -46,48 +72,53 @@ def start(precision: str | None = None) -> Accelerator:
 
 _BYSTANDERS: Any = {
     "evaluation": True,
-    "data": {"shards", "zero_shot", "claim"},
+    "data": {"shards", "zero_shot", "claim", "bad_clips"},
     "training": {"windows_per_pass", "validate_every", "checkpoint_every", "keep_checkpoints", "tracker"},
 }
 """Settings that may change when a run is resumed: no step depends on them, but for what is drawn pass by pass (dropout,
 and augmentation that is `drawn: batch`)."""
 
 
-def fingerprint(recipe: Recipe, index_digest: str, processes: int) -> dict[str, str]:
-    """Return what must be equal on all processes, and in a resumed run: name → digest or value."""
+def fingerprint(recipe: Recipe, index_digest: str) -> dict[str, str]:
+    """Return what must be equal in a resumed run, and on all processes: name → digest or value."""
     settings = json.dumps(recipe.model_dump(mode="json", exclude=_BYSTANDERS), sort_keys=True)
     return {
         "recipe": hashlib.sha256(settings.encode()).hexdigest(),
         "index": index_digest,
         "version": __version__,
-        "processes": str(processes),
     }
 
 
-def agree(accelerator: Accelerator, mark: dict[str, str]) -> None:
-    """Raise `PeerError`, naming what differs, unless all processes hold the same fingerprint."""
-    if accelerator.num_processes == 1:
+def mark(recipe: Recipe, index_digest: str, machine: Machine) -> dict[str, str]:
+    """Return all that the processes of a run must have in common, setting by setting."""
+    settings = {f"recipe, {name}": value for name, value in _leaves(recipe.model_dump(mode="json"))}
+    return (
+        settings
+        | {name: value for name, value in fingerprint(recipe, index_digest).items() if name != "recipe"}
+        | {
+            "code": _digest_of_code(),
+            "number of processes": str(machine.accelerator.num_processes),
+            "engine": machine.choice.name,
+            "precision": str(machine.accelerator.mixed_precision),
+        }
+    )
+
+
+def _leaves(values: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    if not isinstance(values, dict):
+        yield name, json.dumps(values)
         return
-    marks: list[Any] = [None] * accelerator.num_processes
-    torch.distributed.all_gather_object(marks, mark)
-    for name, value in mark.items():
-        different = [rank for rank, other in enumerate(marks) if other[name] != value]
-        if different:
-            raise PeerError(f"process {accelerator.process_index} and {different} started with different {name}")
+    for key, value in values.items():
+        yield from _leaves(value, f"{name}.{key}".lstrip("."))
 
 
-def lost_peer(error: RuntimeError) -> bool:
-    """Return whether an exchange with the other processes failed, rather than this process."""
-    return isinstance(error, torch.distributed.DistError) or any(name in str(error) for name in ("gloo", "NCCL"))
-
-
-def add_up(accelerator: Accelerator, values: list[float]) -> list[float]:
-    """Return the sums of these numbers over all processes, exact to float64."""
-    if accelerator.num_processes == 1:
-        return values
-    held = torch.tensor(values, dtype=torch.float64, device=accelerator.device)
-    torch.distributed.all_reduce(held)
-    return [float(v) for v in held.tolist()]
+def _digest_of_code() -> str:
+    """Return a digest of this package's modules: two nodes may hold the same version and other code."""
+    folder = Path(valenza.__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(folder.rglob("*.py")):
+        digest.update(file.relative_to(folder).as_posix().encode() + file.read_bytes())
+    return digest.hexdigest()
 
 
 def reseed(seed: int, *keys: int) -> None:
@@ -96,7 +127,7 @@ def reseed(seed: int, *keys: int) -> None:
     torch.manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
-def environment(accelerator: Accelerator) -> dict[str, Any]:
+def environment(accelerator: Accelerator, choice: Choice) -> dict[str, Any]:
     """Return what the run ran on, for `environment.json`."""
     packages = ("torch", "transformers", "accelerate", "numpy", "soundfile", "soxr", "pyarrow")
     return {
@@ -106,7 +137,7 @@ def environment(accelerator: Accelerator) -> dict[str, Any]:
         "processor": machine.processor() or machine.machine(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "processes": accelerator.num_processes,
-        "engine": str(accelerator.distributed_type),
+        "engine": choice.name,
         "precision": accelerator.mixed_precision,
         "threads": torch.get_num_threads(),
         "packages": {name: importlib.metadata.version(name) for name in packages},
