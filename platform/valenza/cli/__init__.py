@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from valenza import __version__, errors
-from valenza.cli import bench, corpus, pairs, runs, shards, studies, tracks
+from valenza.cli import bench, corpus, launch, pairs, runs, shards, studies, tracks
 from valenza.cli.annotate import annotate
 from valenza.cli.invert import invert
 from valenza.cli.options import Json, answer
@@ -26,6 +26,7 @@ app.add_typer(shards.app, name="shards")
 app.add_typer(tracks.app, name="tracks")
 app.add_typer(pairs.app, name="pairs")
 app.add_typer(bench.app, name="bench")
+app.add_typer(launch.app, name="launch")
 app.add_typer(runs.app)
 app.add_typer(studies.app)
 
