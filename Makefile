@@ -27,10 +27,12 @@ test: install
 
 bench: install
 	$(BIN)/valenza bench plan
+	$(BIN)/valenza bench plan --hours 375 --ranks 4
 
 docs: install
 	$(BIN)/valenza tabulate recipes/results/real_small-*.json --into README.md
 	$(BIN)/valenza tabulate recipes/results/dynamic.json --into README.md
+	$(BIN)/valenza bench cost docs/scaling/plan-*.json --into docs/scaling.md
 	$(BIN)/valenza corpus list --markdown > datasets_manifests/README.md
 
 clean:

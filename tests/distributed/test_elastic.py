@@ -25,13 +25,13 @@ WORDS = (
 )
 
 
-def train(corner: Any, run: Path, processes: int) -> list[list[Any]]:
+def train(corner: Any, run: Path, processes: int, *more: str) -> list[list[Any]]:
     """Train on so many processes; returns the windows of every step, in the order of the whole step."""
     seen = run.with_name(f"{run.name}-seen-{processes}")
     seen.mkdir(parents=True)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     done = subprocess.run(
-        [*launcher, str(WITNESS), "train", str(corner.recipe), *WORDS, "--out", str(run), "--precision", "no"],
+        [*launcher, str(WITNESS), "train", str(corner.recipe), *WORDS, *more, "--out", str(run), "--precision", "no"],
         env=corner.environment | {"WITNESS": str(seen)},
         capture_output=True,
         text=True,
@@ -67,6 +67,17 @@ def test_one_two_and_four_processes_see_the_same_and_go_on_for_each_other(corner
         again = train(corner, run, processes)
         assert again == seen[1][step:]
         assert corner.losses(run) == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_lanes_of_blocks_are_the_same_on_two_processes_that_plan_their_own(corner: Any, tmp_path: Path) -> None:
+    """Each counts the windows of its lanes once an epoch, ahead of the steps, since workers ask for them early."""
+    more = ("data.lanes=2", "data.block_hours=0.001", "training.windows_per_step=4", "training.steps=20", "--workers=1")
+    one = train(corner, tmp_path / "one", 1, *more)
+    two = train(corner, tmp_path / "two", 2, *more)
+    assert two == one
+    assert corner.losses(tmp_path / "two") == pytest.approx(corner.losses(tmp_path / "one"), rel=1e-5)
+    epochs = [json.loads(line).get("epoch") for line in (tmp_path / "two/metrics.jsonl").read_text().splitlines()]
+    assert max(epoch for epoch in epochs if epoch is not None) > 2
 
 
 def test_waiting_for_a_peer_has_an_end_that_can_be_set(corner: Any, tmp_path: Path) -> None:

@@ -283,9 +283,9 @@ def tracker(laid: Faults) -> None:
 
 def ends(laid: Faults) -> None:
     """The points `entered` and `left`: before and after all that training does."""
-    from valenza.stages import run as room
+    from valenza.stages import session as room
 
-    train = room.train_run
+    train = room.train
 
     def reached(*arguments: Any, **options: Any) -> Any:
         laid.reach("entered")
@@ -293,7 +293,7 @@ def ends(laid: Faults) -> None:
         laid.reach("left")
         return last
 
-    room.train_run = reached
+    room.train = reached
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from valenza.training.pace import Pace
 from valenza.training.peers import add_up, first_of, gather
 from valenza.training.report import Record
 from valenza.training.runtime import Machine
-from valenza.training.snapshot import Place
+from valenza.training.snapshot import Place, Restored
 from valenza.training.step import Stepper
 
 
@@ -99,13 +99,14 @@ class Loop:
     def _begin(self, resume_from: Path | None) -> tuple[Engine, Place]:
         """Put the weights where they were, and then into the hands of the engine."""
         accelerator = self.machine.accelerator
-        place, moments = Place(), None
+        restored = Restored()
         if resume_from is not None:
-            place, moments = snapshot.restore(resume_from, self.task, self.fingerprint)
-            self.record.tell(f"resuming after step {place.step} from {resume_from}")
+            restored = snapshot.restore(resume_from, self.task, self.fingerprint)
+            self.record.tell(f"resuming after step {restored.place.step} from {resume_from}")
         engine = build(self.machine.choice, accelerator, self.task, self.settings)
-        if resume_from is not None and moments is not None:
-            snapshot.restore_engine(engine, moments, resume_from)
+        if restored.moments is not None:
+            engine.restore(restored.moments, restored.weights)
+        place = restored.place
         self.record.rewind(place.step)
         self.quarantine.go_on(first_of(accelerator, self.quarantine.read(place.step)))
         return engine, place

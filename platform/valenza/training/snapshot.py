@@ -52,8 +52,19 @@ def save(
     return folder / f"step-{place.step:08d}"
 
 
-def restore(source: Path, task: nn.Module, fingerprint: dict[str, str]) -> tuple[Place, dict[str, Tensor]]:
-    """Give the plain task the weights of a checkpoint; returns its place and what the optimizer kept.
+@dataclass(frozen=True)
+class Restored:
+    """A checkpoint that a run goes on from."""
+
+    place: Place = field(default_factory=Place)
+    moments: dict[str, Tensor] | None = None
+    """What the optimizer kept; nothing at the beginning of a run."""
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    """The network's that are used: their running mean, where one is kept."""
+
+
+def restore(source: Path, task: nn.Module, fingerprint: dict[str, str]) -> Restored:
+    """Give the plain task the weights of a checkpoint that it goes on from; returns the rest.
 
     Raises `UsageError` where the run was another one.
     """
@@ -63,14 +74,7 @@ def restore(source: Path, task: nn.Module, fingerprint: dict[str, str]) -> tuple
             raise UsageError(f"{source} belongs to another {name}; use another --out, or --resume never")
     weights = checkpoint.load_weights(source)
     task.load_state_dict({_NETWORK + n: v for n, v in weights.items()} | checkpoint.load_beside(source))
-    return Place(state.step, state.position, state.validated), moments
-
-
-def restore_engine(engine: Engine, moments: dict[str, Tensor], source: Path) -> None:
-    """Give an engine over restored weights the rest of a checkpoint."""
-    engine.restore(moments)
-    if engine.average is not None:
-        engine.average.load(checkpoint.load_weights(source))
+    return Restored(Place(state.step, state.position, state.validated), moments, weights)
 
 
 def _see_that_finite(step: int, tensors: dict[str, Tensor]) -> None:

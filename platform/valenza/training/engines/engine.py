@@ -59,8 +59,8 @@ class Engine(Protocol):
         """Return the optimizer's state as `name.exp_avg`, `name.exp_avg_sq`, `name.step`; every process must ask."""
         ...
 
-    def restore(self, moments: dict[str, Tensor]) -> None:
-        """Go on from what `moments` returned."""
+    def restore(self, moments: dict[str, Tensor], mean: dict[str, Tensor]) -> None:
+        """Go on from what `moments` returned, and from the running mean that `whole` did, where one is kept."""
         ...
 
 

@@ -67,8 +67,10 @@ class Replicated:
                 found[f"{name}.{key}"] = value
         return found
 
-    def restore(self, moments: dict[str, Tensor]) -> None:
-        """Go on from what `moments` returned."""
+    def restore(self, moments: dict[str, Tensor], mean: dict[str, Tensor]) -> None:
+        """Go on from what `moments` and `whole` returned."""
+        if self.average is not None:
+            self.average.load(mean)
         for name, parameter in self.task.named_parameters():
             if f"{name}.{STEP}" in moments:
                 state = {key: moments[f"{name}.{key}"].to(parameter.device) for key in MOMENTS}

@@ -103,14 +103,16 @@ class Sharded:
                 found[f"{name}.{key}"] = value
         return gathered(found)
 
-    def restore(self, moments: dict[str, Tensor]) -> None:
-        """Go on from what `moments` returned."""
+    def restore(self, moments: dict[str, Tensor], mean: dict[str, Tensor]) -> None:
+        """Go on from what `moments` and `whole` returned."""
+        if self.average is not None:
+            self.average.load({name: self._part(mean[name], like) for name, like in self.average.means.items()})
         for name, parameter in self.task.named_parameters():
             if f"{name}.{STEP}" in moments:
                 state = {key: self._part(moments[f"{name}.{key}"], parameter) for key in MOMENTS}
                 self.optimizer.state[parameter] = state | {STEP: moments[f"{name}.{STEP}"]}
 
-    def _part(self, whole: Tensor, like: nn.Parameter) -> Tensor:
+    def _part(self, whole: Tensor, like: Tensor) -> Tensor:
         """Return this process's part of a tensor that every process holds."""
         held: Any = like  # a DTensor, which was seen to when the engine was built
         return distribute_tensor(whole.to(self.accelerator.device), held.device_mesh, held.placements)

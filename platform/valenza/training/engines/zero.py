@@ -114,8 +114,10 @@ class Zero:
                 found[f"{name}.{STEP}"] = states[0][STEP].detach().cpu().clone()
         return found
 
-    def restore(self, moments: dict[str, Tensor]) -> None:
-        """Go on from what `moments` returned."""
+    def restore(self, moments: dict[str, Tensor], mean: dict[str, Tensor]) -> None:
+        """Go on from what `moments` and `whole` returned."""
+        if self.average is not None:
+            self.average.load(mean)
         from deepspeed.utils import safe_set_full_optimizer_state, safe_set_local_optimizer_state
 
         steps = {name: value for name, value in moments.items() if name.endswith(f".{STEP}")}
