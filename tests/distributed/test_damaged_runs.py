@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from safetensors.torch import load_file
 
-from valenza.shards.index import read_index
+from valenza.shards.stored import read_index
 
 WORDS = ("training.steps=10", "training.validate_every=5", "training.checkpoint_every=4", "data.validation=0.2")
 MANY = "data.bad_clips=0.1"

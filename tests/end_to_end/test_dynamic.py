@@ -21,7 +21,7 @@ from valenza.evaluation.study.run import begin, run_stages
 from valenza.evaluation.study.tables import tables
 from valenza.recipe import Dynamic, Recipe
 from valenza.recipe.dynamic import HEADS
-from valenza.shards.index import read_index
+from valenza.shards.stored import read_index
 from valenza.stages.pairs.folder import read_pairs
 from valenza.stages.prepare import prepare
 from valenza.stages.tracks import read_tracks

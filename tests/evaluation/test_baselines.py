@@ -21,8 +21,8 @@ from valenza.evaluation.baselines.probe import Probe, fit_probe
 from valenza.evaluation.clips import sample
 from valenza.evaluation.protocol import columns, predict
 from valenza.labels.taxonomy import POSITION
-from valenza.shards.index import read_index
 from valenza.shards.read import Reader
+from valenza.shards.stored import read_index
 
 FOUR = ["happiness", "sadness", "anger", "neutral"]
 

@@ -9,8 +9,8 @@ import soundfile
 
 from valenza.corpora.card import read_card
 from valenza.corpora.clip import Clip
-from valenza.shards.index import read_index
 from valenza.shards.read import Reader
+from valenza.shards.stored import read_index
 from valenza.shards.write import build
 
 

@@ -24,8 +24,8 @@ from valenza.model.network import Network
 from valenza.objectives.adversarial import DomainAdversary
 from valenza.objectives.task import UtteranceTask
 from valenza.recipe import Augment, Domain, Encoder, Objective
-from valenza.shards.index import read_index
 from valenza.shards.read import Reader
+from valenza.shards.stored import read_index
 
 Stored = tuple[Reader, pa.Table]
 BAD = 3

@@ -22,8 +22,8 @@ from valenza.errors import ShardError
 from valenza.features.batch import FRAME, Hearing, WindowDataset
 from valenza.mixture.stream import Window
 from valenza.shards import tar
-from valenza.shards.index import read_index
 from valenza.shards.read import Reader
+from valenza.shards.stored import read_index
 from valenza.shards.verify import verify
 from valenza.shards.write import build
 

@@ -22,9 +22,10 @@ from valenza.corpora.frames import COLUMNS, frame_count
 from valenza.errors import DataError, ShardError
 from valenza.shards import audio, record
 from valenza.shards.export.hand_over import export
-from valenza.shards.index import SCHEMA, read_corpus, read_index, sha256
+from valenza.shards.index import SCHEMA, sha256
 from valenza.shards.info import describe, show_info
 from valenza.shards.read import Reader
+from valenza.shards.stored import read_corpus, read_index
 from valenza.shards.verify import verify
 from valenza.shards.write import build
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from valenza.errors import ShardError
-from valenza.shards.index import read_index
 from valenza.shards.read import Reader
+from valenza.shards.stored import read_index
 from valenza.shards.write import build
 
 ALONE = """

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from valenza.errors import ShardError, UsageError
-from valenza.shards.index import read_cards, read_index
 from valenza.shards.info import describe, show_build, show_info
 from valenza.shards.read import Reader
+from valenza.shards.stored import read_cards, read_index
 from valenza.shards.verify import verify
 from valenza.shards.write import build
 

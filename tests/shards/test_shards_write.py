@@ -23,9 +23,9 @@ import soxr
 
 from valenza.errors import DataError, UsageError, WriteError
 from valenza.shards import audio, pool, tar
-from valenza.shards.index import read_cards, read_index
 from valenza.shards.pool import encode, encode_all
 from valenza.shards.read import Reader
+from valenza.shards.stored import read_cards, read_index
 from valenza.shards.verify import verify
 from valenza.shards.write import build
 

@@ -18,7 +18,7 @@ from valenza.config import load
 from valenza.errors import DataError, UsageError
 from valenza.labels.taxonomy import EMOTIONS
 from valenza.recipe import Recipe
-from valenza.shards.index import read_index
+from valenza.shards.stored import read_index
 from valenza.stages import lessons
 from valenza.stages.pairs.folder import read_pairs
 

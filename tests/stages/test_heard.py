@@ -27,8 +27,9 @@ from valenza.labels.harmonise import scores
 from valenza.labels.taxonomy import EMOTIONS
 from valenza.model.network import Network, build_network
 from valenza.recipe import Augment, Recipe
-from valenza.shards.index import Description, read_cards, read_index
+from valenza.shards.index import Description
 from valenza.shards.read import Reader
+from valenza.shards.stored import read_cards, read_index
 from valenza.shards.verify import verify
 from valenza.shards.write import build
 from valenza.stages.frozen import Listener

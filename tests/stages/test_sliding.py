@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from valenza.features.batch import hear
 from valenza.model.network import Network, build_network
 from valenza.recipe import Augment, Recipe
-from valenza.shards.index import read_index
 from valenza.shards.read import Reader
+from valenza.shards.stored import read_index
 from valenza.stages.frozen import Listener
 from valenza.stages.sliding import Slider, Sliding, cut, moments, starts
 

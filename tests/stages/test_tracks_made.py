@@ -18,8 +18,8 @@ from valenza.corpora.parse import clips
 from valenza.errors import DataError, ShardError, UsageError
 from valenza.labels.harmonise import scores
 from valenza.labels.taxonomy import EMOTIONS
-from valenza.shards.index import read_cards, read_index
 from valenza.shards.read import Reader
+from valenza.shards.stored import read_cards, read_index
 from valenza.shards.verify import verify
 from valenza.shards.write import build
 from valenza.stages.tracks import Made, make_tracks, read_tracks, verify_tracks

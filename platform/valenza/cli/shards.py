@@ -75,7 +75,8 @@ def shards_verify(
 ) -> None:
     """Read every byte of the shards in a local folder and compare it with what was written."""
     from valenza.place import place
-    from valenza.shards.index import built, local
+    from valenza.shards.index import local
+    from valenza.shards.stored import built
     from valenza.shards.verify import verify
 
     folder = local(place(shards))

@@ -64,7 +64,7 @@ def tracks_make(
 def _chosen(shards: Path, corpora: list[str], only: str | None, exclude: str | None) -> dict[str, list[int]]:
     """Return corpus → rows of the speakers that a command line speaks of; raises `UsageError` for unknown ones."""
     from valenza.config import suggestion
-    from valenza.shards.index import read_index
+    from valenza.shards.stored import read_index
 
     if only is not None and exclude is not None:
         raise UsageError("give --speakers or --exclude-speakers, not both")

@@ -15,8 +15,8 @@ from valenza.evaluation.score import Groups
 from valenza.labels.harmonise import scores
 from valenza.labels.taxonomy import Emotion
 from valenza.recipe import Recipe
-from valenza.shards.index import read_cards, read_index
 from valenza.shards.read import Reader
+from valenza.shards.stored import read_cards, read_index
 from valenza.stages.prepare import Prepared
 
 

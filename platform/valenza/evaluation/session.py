@@ -22,7 +22,7 @@ from valenza.labels.taxonomy import EMOTIONS
 from valenza.model.network import build_network
 from valenza.place import Place
 from valenza.recipe import Augment, Recipe
-from valenza.shards.index import read_cards, read_index
+from valenza.shards.stored import read_cards, read_index
 from valenza.stages.frozen import Listener
 from valenza.stages.prepare import Prepared, clip_weights, prepare
 from valenza.stages.trained import device, load_network, newest_checkpoint, read_recipe

@@ -62,8 +62,8 @@ def _cards(folder: Place, named: Sequence[str]) -> tuple[list[str], dict[str, Ca
         # The manifests beside the shards say enough, and a mistake is told before Arrow has been imported.
         paths = {path.parent.name: path for path in folder.glob("*/card.yaml")}
         return sorted(paths), {corpus: read_card(paths[corpus]) for corpus in named if corpus in paths}
-    from valenza.shards.index import read_cards
     from valenza.shards.remote import MissingError
+    from valenza.shards.stored import read_cards
 
     cards: dict[str, Card] = {}
     for corpus in dict.fromkeys(named):

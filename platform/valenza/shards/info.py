@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from valenza.errors import ShardError
 from valenza.place import Place
 from valenza.shards.audio import SAMPLE_RATE
-from valenza.shards.index import built, read_corpus, read_index
+from valenza.shards.stored import built, read_corpus, read_index
 from valenza.shards.write import BuildReport
 from valenza.terminal import say, table
 

@@ -16,7 +16,8 @@ from valenza.errors import ClipError, ShardError
 from valenza.place import Place, Remote
 from valenza.shards import audio, frames
 from valenza.shards.cache import Cache, Item
-from valenza.shards.index import local, read_description
+from valenza.shards.index import local
+from valenza.shards.stored import read_description
 
 _MOST_OPEN = 128
 

@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 from valenza.corpora.frames import FrameLabelsError
 from valenza.errors import ShardError
 from valenza.shards import audio, frames, tar
-from valenza.shards.index import CARD, ID, ShardFile, local, read_description, read_rows, said, sha256
+from valenza.shards.index import CARD, ID, ShardFile, local, said, sha256
+from valenza.shards.stored import read_description, read_rows
 
 _MOST_FINDINGS = 20
 _LARGEST_JSON = 1 << 24

@@ -29,7 +29,6 @@ from valenza.shards.index import (
     LeftOut,
     ShardFile,
     local,
-    read_corpus,
     said,
     sha256,
 )
@@ -37,6 +36,7 @@ from valenza.shards.layout import Entry, Shard, entries, fingerprint, layout
 from valenza.shards.pool import Outcome, encode_all
 from valenza.shards.record import Made, Record
 from valenza.shards.staging import refuse_strangers, staging_folder, swap
+from valenza.shards.stored import read_corpus
 from valenza.terminal import track
 
 SHARD_BYTES = 192 << 20

@@ -22,10 +22,11 @@ from valenza.errors import DataError, ShardError, UsageError
 from valenza.labels.taxonomy import EMOTIONS
 from valenza.model.network import Network
 from valenza.place import Place
-from valenza.shards.index import TEACHER, Description, Sha256, read_cards, read_corpus, read_index
+from valenza.shards.index import TEACHER, Description, Sha256
 from valenza.shards.read import Reader
 from valenza.shards.record import writing
 from valenza.shards.sealed import Sealed, read_sealed
+from valenza.shards.stored import read_cards, read_corpus, read_index
 from valenza.stages.sliding import Slider
 from valenza.stages.tracks.folder import Account, chosen_rows, shard_name, store, write_manifest, write_recording
 from valenza.terminal import track

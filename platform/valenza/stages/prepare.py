@@ -24,8 +24,9 @@ from valenza.mixture.fewshot import few_shot
 from valenza.mixture.stream import Peers, WindowStream
 from valenza.mixture.weights import split
 from valenza.recipe import Recipe
-from valenza.shards.index import CARD, DESCRIPTION, read_bytes, read_cards, read_index
+from valenza.shards.index import CARD, DESCRIPTION
 from valenza.shards.read import Reader
+from valenza.shards.stored import read_bytes, read_cards, read_index
 
 PRIOR = "prior.json"
 

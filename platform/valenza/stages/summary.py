@@ -6,7 +6,7 @@ import numpy as np
 
 from valenza.labels.native import outputs
 from valenza.recipe import Recipe
-from valenza.shards.index import read_index
+from valenza.shards.stored import read_index
 from valenza.stages.pairs.folder import PREFERENCES, read_pairs
 from valenza.stages.pairs.preferences import read_preferences
 from valenza.stages.prepare import clip_weights, prepare, training_stream

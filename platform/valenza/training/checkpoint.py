@@ -81,10 +81,12 @@ def save(
     except (OSError, RuntimeError, SafetensorError) as error:  # a full disk is any of these to torch and safetensors
         shutil.rmtree(partial, ignore_errors=True)
         raise WriteError(f"{final}: the checkpoint cannot be written: {_reason(error)}") from None
-    if fault(final) is None:
-        # A later, damaged one that this run did not go on from must not push out the one just written.
-        for old in [c for c in checkpoints(folder) if c.name <= final.name][:-keep]:
-            shutil.rmtree(old, ignore_errors=True)
+    if why := fault(final):
+        say(f"{final}: does not hold what was written ({why}); the earlier ones are kept")
+        return final
+    # A later, damaged one that this run did not go on from must not push out the one just written.
+    for old in [c for c in checkpoints(folder) if c.name <= final.name][:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
     return final
 
 

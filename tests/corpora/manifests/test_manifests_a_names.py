@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from valenza.shards.index import read_corpus
+from valenza.shards.stored import read_corpus
 from valenza.shards.write import build
 
 MANIFESTS = Path(__file__).resolve().parents[3] / "datasets_manifests"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from valenza.shards import index, remote, servers
+from valenza.shards import remote, servers, stored
 from valenza.shards.write import build
 
 
@@ -36,7 +36,7 @@ def fresh(monkeypatch: Any, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv("VALENZA_SHARD_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("VALENZA_SHARD_CACHE_GB", raising=False)
     monkeypatch.setattr(servers, "_file_systems", {})
-    monkeypatch.setattr(index, "_descriptions", {})
+    monkeypatch.setattr(stored, "_descriptions", {})
     patience = remote.Patience(seconds=0.8, first=0.01, longest=0.05, jitter=0.01, tries=6)
     monkeypatch.setattr(remote, "PATIENCE", patience)
     monkeypatch.setattr(remote, "BLOCK", 1 << 16)

@@ -21,9 +21,9 @@ from valenza.errors import CANNOT_WRITE, SHARD_IO, ShardError, UsageError
 from valenza.place import Remote, place
 from valenza.shards import remote
 from valenza.shards.cache import Cache, Item
-from valenza.shards.index import read_cards, read_corpus, read_description, read_index
 from valenza.shards.info import describe
 from valenza.shards.read import Reader
+from valenza.shards.stored import read_cards, read_corpus, read_description, read_index
 
 PROGRAM = """
 import os, resource, sys, time, zlib
@@ -31,7 +31,7 @@ from pathlib import Path
 from valenza.errors import ValenzaError
 from valenza.place import place
 from valenza.shards import remote
-from valenza.shards.index import read_index
+from valenza.shards.stored import read_index
 from valenza.shards.read import Reader
 remote.PATIENCE = remote.Patience(20.0, 6, 0.01, 0.05, 0.01)
 remote.BLOCK = 1 << 13
@@ -117,10 +117,10 @@ def test_every_small_file_that_is_wrong_is_fetched_again_or_refused(served: Serv
         assert read_index(served.place, ["toy"]).equals(served.index)
         assert read_cards(served.place, ["toy"]) == read_cards(served.local, ["toy"])
         assert len(served.server.done) == 2, name
-        monkeypatch.setattr("valenza.shards.index._descriptions", {})
+        monkeypatch.setattr("valenza.shards.stored._descriptions", {})
         shutil.rmtree(served.cache)
     for name in ("shards.json", "index.parquet", "card.yaml"):
-        monkeypatch.setattr("valenza.shards.index._descriptions", {})
+        monkeypatch.setattr("valenza.shards.stored._descriptions", {})
         served.server.misbehave(itertools.repeat("flip"), only=name)
         with pytest.raises(ShardError, match=name):
             read_cards(served.place, ["toy"]), read_index(served.place, ["toy"])

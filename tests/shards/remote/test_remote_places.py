@@ -12,7 +12,8 @@ from valenza.config import load
 from valenza.errors import UsageError
 from valenza.place import Remote, place, redacted
 from valenza.recipe import Recipe
-from valenza.shards.index import local, read_index
+from valenza.shards.index import local
+from valenza.shards.stored import read_index
 
 REFUSED = [
     "pipe:cat /etc/passwd", "pipe:curl -s https://host/x", "file:///etc", "file:shards", "ftp://host/x", "ftps://host/x",

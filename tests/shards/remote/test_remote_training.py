@@ -13,8 +13,8 @@ from valenza.errors import ShardError, UsageError
 from valenza.mixture.admission import problems
 from valenza.place import place
 from valenza.recipe import Recipe
-from valenza.shards.index import read_index
 from valenza.shards.read import Reader
+from valenza.shards.stored import read_index
 
 FAULTS = ["cut", None, 503, "longer", None, None, 429, "shorter", None, None, "pause", None, 500, "stall", None]
 

@@ -27,8 +27,8 @@ from valenza.features.batch import join
 from valenza.labels.sequences import distance
 from valenza.model.student import build_student
 from valenza.recipe import Augment, Recipe
-from valenza.shards.index import read_index
 from valenza.shards.read import Reader
+from valenza.shards.stored import read_index
 from valenza.stages.frozen import Listener
 from valenza.stages.once import logits
 from valenza.stages.pairs.candidates import SIMILAR, Draw, Slides, Student, generator, slidings

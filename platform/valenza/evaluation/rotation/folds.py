@@ -9,7 +9,7 @@ from valenza.config import suggestion
 from valenza.errors import UsageError
 from valenza.mixture.admission import UNTOLD, WORDLESS, spoken
 from valenza.recipe import Recipe
-from valenza.shards.index import read_cards
+from valenza.shards.stored import read_cards
 
 By = Literal["language", "corpus"]
 NEW_WEIGHT = 1.0

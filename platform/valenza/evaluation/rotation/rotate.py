@@ -22,8 +22,8 @@ from valenza.files import write_whole
 from valenza.mixture.admission import problems
 from valenza.model.network import build_network
 from valenza.recipe import Recipe
-from valenza.shards.index import read_index
 from valenza.shards.read import Reader
+from valenza.shards.stored import read_index
 from valenza.stages.frozen import Listener, may_hear_once
 from valenza.stages.run import recipe_text, train_run
 from valenza.stages.trained import device, newest_checkpoint, read_recipe

@@ -20,8 +20,8 @@ from valenza.features.spectrogram import SAMPLE_RATE
 from valenza.labels.sequences import Sequence
 from valenza.model.student import Student
 from valenza.recipe.dynamic import Head
-from valenza.shards.index import read_index
 from valenza.shards.read import Reader
+from valenza.shards.stored import read_index
 from valenza.stages.heard import sharpen
 from valenza.stages.lessons import Heard, Recordings, hear_moments
 from valenza.stages.once import logits, mixtures

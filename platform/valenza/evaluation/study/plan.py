@@ -15,7 +15,8 @@ from valenza.labels.harmonise import scores
 from valenza.recipe import Dynamic, Recipe
 from valenza.recipe.dynamic import Head, Stage
 from valenza.shards.groups import together
-from valenza.shards.index import DESCRIPTION, read_cards, read_index
+from valenza.shards.index import DESCRIPTION
+from valenza.shards.stored import read_cards, read_index
 from valenza.stages.tracks import make_tracks
 from valenza.terminal import say
 

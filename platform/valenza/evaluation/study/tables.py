@@ -12,7 +12,7 @@ from valenza.evaluation.dynamic.table import CLAIM, SYSTEMS, markdown, summarise
 from valenza.evaluation.study.measure import SHARPENED, race_of, shown
 from valenza.evaluation.study.plan import PARTS, Plan
 from valenza.files import write_whole
-from valenza.shards.index import read_index
+from valenza.shards.stored import read_index
 from valenza.stages.pairs.folder import PREFERENCES, read_pairs
 from valenza.stages.pairs.simulated import Simulation
 from valenza.training.report import read_metrics

@@ -11,9 +11,10 @@ from typing import Any
 
 from valenza.corpora.card import Card
 from valenza.errors import UsageError
-from valenza.shards.index import Description, read_cards, read_corpus
+from valenza.shards.index import Description
 from valenza.shards.read import Reader
 from valenza.shards.record import put, sync, writing
+from valenza.shards.stored import read_cards, read_corpus
 
 _GENDERS = {"F": "female", "M": "male", "O": "other"}
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from valenza.errors import DataError, UsageError
 from valenza.features.spectrogram import SAMPLE_RATE
-from valenza.shards.index import read_index
 from valenza.shards.read import Reader
+from valenza.shards.stored import read_index
 from valenza.stages.pairs.candidates import SIMILAR, Caller, Draw, Found, Slides, Student, short_id
 from valenza.stages.pairs.catch import Trial, catch_trials
 from valenza.stages.pairs.choose import choose, offers, plain_pairs

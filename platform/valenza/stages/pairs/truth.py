@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from valenza.errors import UsageError
-from valenza.shards.index import read_index
 from valenza.shards.read import Reader
+from valenza.shards.stored import read_index
 from valenza.stages.pairs.folder import Study
 
 

@@ -19,8 +19,9 @@ from valenza.labels.harmonise import scores
 from valenza.labels.taxonomy import EMOTIONS
 from valenza.mixture.tracks import KINDS, Kind, PlannedTrack, TrackClip, plan_tracks
 from valenza.shards.audio import encode
-from valenza.shards.index import TRACKS, Description, read_cards, read_corpus, read_index
+from valenza.shards.index import TRACKS, Description
 from valenza.shards.read import Reader
+from valenza.shards.stored import read_cards, read_corpus, read_index
 from valenza.stages.tracks.folder import (
     Account,
     chosen_rows,

@@ -6,8 +6,8 @@ import numpy as np
 
 from valenza.errors import ShardError
 from valenza.shards import frames
-from valenza.shards.index import read_corpus, read_index
 from valenza.shards.read import Reader
+from valenza.shards.stored import read_corpus, read_index
 from valenza.stages.tracks.record import TrackSet, digest, read_tracks, render_track
 
 
