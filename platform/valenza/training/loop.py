@@ -68,7 +68,7 @@ class Loop:
         """
         accelerator = self.machine.accelerator
         engine, place = self._begin(resume_from)
-        stepper = Stepper(accelerator, engine, self.task, self.settings, self.seed)
+        stepper = Stepper(self.machine, engine, self.task, self.settings, self.seed)
         pace, saved = Pace(accelerator), resume_from
         batches = load(
             self.dataset,
@@ -113,10 +113,12 @@ class Loop:
 
     def _fetch(self, batches: Iterator[Batch], step: int) -> list[Batch]:
         """Return this process's passes of a step."""
-        self.machine.watch.beat(step, "data")
+        watch = self.machine.watch
         each = ceil(windows_at(step, self.settings) / self.machine.accelerator.num_processes)
-        held = [next(batches) for _ in range(ceil(each / self.settings.windows_per_pass))]
-        self.machine.watch.beat(step, "step")
+        held = []
+        for _ in range(ceil(each / self.settings.windows_per_pass)):
+            watch.beat(step, "data")
+            held.append(next(batches))
         return held
 
     def _counted(self, stepper: Stepper, engine: Engine, held: list[Batch], place: Place, saved: Path | None) -> float:

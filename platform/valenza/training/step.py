@@ -15,20 +15,25 @@ from valenza.objectives.task import Losses
 from valenza.recipe import Training
 from valenza.training.engines.engine import Engine
 from valenza.training.optimizer import set_rates
-from valenza.training.runtime import reseed
+from valenza.training.runtime import Machine, reseed
 
 
 @dataclass
 class Stepper:
     """Takes the steps of a run; what it knows of earlier ones is how many in a row were not finite."""
 
-    accelerator: Accelerator
+    machine: Machine
     engine: Engine
     counter: nn.Module
     """The plain task: it tells what the losses of a pass are divided by."""
     settings: Training
     seed: int
     _failed: int = 0
+
+    @property
+    def accelerator(self) -> Accelerator:
+        """The processes that train."""
+        return self.machine.accelerator
 
     def count(self, held: list[Batch]) -> float:
         """Return what the losses of these passes, which this process holds, are divided by."""
@@ -50,6 +55,7 @@ class Stepper:
         ready = began
         for i, batch in enumerate(held):
             last = i == len(held) - 1
+            self.machine.watch.beat(step, "step")  # one of many passes may take long
             with self.engine.passing(last=last):
                 losses = self.engine.forward(batch.to(self.accelerator.device))
                 _note(sums, losses)
