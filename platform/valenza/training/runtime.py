@@ -44,9 +44,19 @@ def start(precision: str | None, watch: Watch) -> Accelerator:
 
     `precision` is `no`, `bf16` or `fp16`; the launcher's `ACCELERATE_MIXED_PRECISION` where absent. Raises `PeerError`
     when fewer processes meet than were launched: two models that never exchange a gradient would otherwise train side
-    by side in silence. Raises `UsageError` for a precision that the machine lacks.
+    by side in silence. Raises `UsageError` for a precision that the machine lacks, and where Accelerate's launcher has
+    dropped the processes that it was asked for.
     """
     launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if (
+        "ACCELERATE_DYNAMO_BACKEND" in os.environ
+        and "WORLD_SIZE" not in os.environ
+        and not torch.accelerator.is_available()
+    ):
+        raise UsageError(
+            "accelerate launch --cpu starts one plain process, however many it is asked for; use torchrun, "
+            "or no launcher for one process"
+        )
     if not torch.cuda.is_available():
         os.environ["ACCELERATE_USE_CPU"] = "true"  # without it, Accelerate leaves CPU processes apart
     torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
