@@ -14,7 +14,7 @@ from valenza.errors import SHARD_IO, ShardError, UsageError
 from valenza.place import Remote, place
 from valenza.shards import remote
 
-DATA = bytes(range(256)) * 2000 + b"the end"
+DATA = bytes(range(256)) * 16000 + b"the end"  # more than arrives at once, or a cut might leave nothing
 LOADED = """
 import sys, valenza.shards.read, valenza.mixture.admission
 print(*(m for m in ("fsspec", "aiohttp", "s3fs", "gcsfs", "botocore", "tenacity") if m in sys.modules))
