@@ -76,7 +76,8 @@ def test_65_for_a_zero_shot_score_that_is_not(
 
 def test_70_for_a_loss_that_is_not_finite(corner: Any, tmp_path: Path) -> None:
     words = ["training.peak_lr=1e30", "training.schedule=constant", "training.checkpoint_every=1"]
-    ended = corner.run("train", corner.recipe, *words, "--out", tmp_path / "run")
+    at_once = "training.non_finite_steps=1"
+    ended = corner.run("train", corner.recipe, *words, at_once, "--out", tmp_path / "run")
     assert ended.code == 70
     assert "gradient norm" in ended.err
     assert all(math.isfinite(loss) for loss in corner.losses(tmp_path / "run"))
@@ -96,7 +97,7 @@ def test_73_for_results_that_cannot_be_written(corner: Any, run: Path, tmp_path:
     assert corner.run("evaluate", run, "--out", tmp_path / "file" / "results.json").code == 73
 
 
-def test_74_for_damaged_shards(corner: Any, tmp_path: Path) -> None:
+def test_65_for_more_damaged_clips_than_may_be_and_74_for_a_cut_shard(corner: Any, tmp_path: Path) -> None:
     shards = tmp_path / "shards"
     shutil.copytree(corner.shards, shards)
     index = pq.read_table(shards / "english" / "index.parquet")
@@ -110,6 +111,11 @@ def test_74_for_damaged_shards(corner: Any, tmp_path: Path) -> None:
     assert verified.code == 74
     assert verified.json["english"]
     trained = corner.run("train", corner.recipe, f"data.shards={shards}", "--out", tmp_path / "run")
+    assert trained.code == 65
+    assert "english-000000.tar" in trained.err
+    shard = shards / "english" / "english-000000.tar"
+    shard.write_bytes(shard.read_bytes()[:-512])
+    trained = corner.run("train", corner.recipe, f"data.shards={shards}", "--out", tmp_path / "other")
     assert trained.code == 74
     assert "english-000000.tar" in trained.err
 

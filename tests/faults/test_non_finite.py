@@ -90,6 +90,15 @@ def test_several_in_a_row_end_the_run(home: Any, tmp_path: Path) -> None:
     home.assert_finite(run)
 
 
+def test_a_run_does_not_end_well_on_a_step_that_was_not_taken(home: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    fault = {"at": "pass", "step": 12, "rank": 1, "do": "nan loss"}
+    assert home.start("student", run, ranks=2, faults=[fault]).wait(60) == [70, 70]
+    assert home.saved(run) == 10
+    home.train("student", run, ranks=2)
+    assert home.saved(run) == 12
+
+
 def test_in_the_first_step_there_is_nothing_to_keep(home: Any, tmp_path: Path) -> None:
     run = tmp_path / "run"
     fault = {"at": "pass", "step": 1, "rank": 1, "do": "nan loss"}

@@ -53,7 +53,8 @@ class Training(Settings):
     ] = "none"
     clip_norm: PositiveFloat = 1.0
     non_finite_steps: PositiveInt = 3
-    """So many steps in a row whose loss or gradient is not finite end the run; none of them changes a weight."""
+    """So many steps in a row whose loss or gradient is not finite end the run, as the last step alone does; none of
+    them changes a weight."""
     validate_every: PositiveInt = 200
     checkpoint_every: PositiveInt = 200
     keep_checkpoints: PositiveInt = 2

@@ -43,7 +43,7 @@ class Stepper:
         """Do a step (0-based), with `total` the count of all processes' passes; returns what there is to record.
 
         Where any process's loss or gradient is not finite, none takes the step. Raises `NonFiniteError` on all of them
-        when that happens `training.non_finite_steps` times in a row.
+        when that happens `training.non_finite_steps` times in a row, or in the last step.
         """
         began = time.perf_counter()
         rate = set_rates(self.engine.optimizer, step, self.settings)
@@ -89,7 +89,8 @@ class Stepper:
         self._failed += 1
         if self.accelerator.scaler is not None and math.isfinite(loss):
             return  # a loss scale that was too large; the scaler lowers it
-        if self._failed >= self.settings.non_finite_steps:
+        # A run does not end well on a step that was not taken.
+        if self._failed >= self.settings.non_finite_steps or step + 1 == self.settings.steps:
             clips = sorted({int(row) for batch in held for row in batch.rows})
             raise NonFiniteError(
                 f"step {step + 1}: loss {loss}, gradient norm {norm}; {self._failed} steps in a row were not finite, "
