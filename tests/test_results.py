@@ -77,7 +77,9 @@ def dynamic() -> Any:
 
 def test_the_study_is_of_the_recipe_that_ships_and_its_tables_are_made_from_it(dynamic: Any) -> None:
     asked = Dynamic.model_validate(Document(ROOT / "recipes" / "dynamic.yaml").values)
-    assert dynamic["study"] == asked.model_dump(mode="json", exclude={"shards"})
+    # Settings that came later have defaults that leave a run what it was.
+    told = Dynamic.model_validate({**dynamic["study"], "shards": asked.shards})
+    assert told == asked
     assert text(dynamic) == (FOLDER / "dynamic.md").read_text(encoding="utf-8")
     assert len(dynamic["systems"]["seeds"]) >= 3
 
