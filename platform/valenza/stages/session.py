@@ -46,11 +46,12 @@ def train(
     choice = choose(engine)
     source = _source(run, resume)
     accelerator = start(precision or choice.precision, watch)
-    held = _enter_together(run, recipe, environment(accelerator, choice), accelerator, fresh=source is None)
+    held: TextIO | None = None
     try:
         with _told(run, watch, accelerator):
-            machine = Machine(accelerator, choice, watch, workers)
+            held = _enter_together(run, recipe, environment(accelerator, choice), accelerator, fresh=source is None)
             watch.enter()
+            machine = Machine(accelerator, choice, watch, workers)
             last = STAGES[recipe.stage](recipe, run, machine, resume_from=source)
         if held is not None:
             _write_recipe(run, recipe)  # what no step depends on may have changed since the run began
@@ -64,7 +65,7 @@ def train(
 
 @contextmanager
 def _told(run: Path, watch: Watch, accelerator: Accelerator) -> Iterator[None]:
-    """Leave how a run failed in its folder, and tell a peer that is gone from a failure of this process."""
+    """Leave how a run failed in its folder, once entered; a peer that is gone is no failure of this process."""
     try:
         try:
             yield
@@ -73,17 +74,20 @@ def _told(run: Path, watch: Watch, accelerator: Accelerator) -> Iterator[None]:
                 raise
             raise _explained(error, watch) from None
     except ValenzaError as error:
-        leave(run, error.code, str(error))
+        if watch.entered:
+            leave(run, error.code, str(error))
         raise
     except Exception as error:
-        leave(run, UNEXPECTED, f"{type(error).__name__}: {error}")
+        if watch.entered:
+            leave(run, UNEXPECTED, f"{type(error).__name__}: {error}")
         raise
 
 
 def _explained(error: RuntimeError, watch: Watch) -> ValenzaError:
     """Return what to raise where an exchange with another process failed."""
     reason = str(error).splitlines()[0]
-    watch.write_stacks("another process is gone: " + "".join(traceback.format_exception(error)))
+    if watch.entered:
+        watch.write_stacks("another process is gone: " + "".join(traceback.format_exception(error)))
     if watch.asked:
         return PreemptedError(f"asked to end, as was another process, which is gone already ({reason})")
     return PeerError(f"another process is gone; the same command resumes the run ({reason})")

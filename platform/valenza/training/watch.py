@@ -55,7 +55,7 @@ class Watch:
         self.asked = False
         """Whether this process was asked to end."""
         self._step, self._phase, self._since = 0, "start-up", time.monotonic()
-        self._guarded = self._answers = self._entered = False
+        self._guarded = self._answers = self.entered = False
         self._ended = threading.Event()
 
     @contextmanager
@@ -84,7 +84,7 @@ class Watch:
 
     def enter(self) -> None:
         """Leave life signs from here on: the run folder is this run's."""
-        self._entered = True
+        self.entered = True
         self._write_heartbeat()
 
     @contextmanager
@@ -143,12 +143,12 @@ class Watch:
 
     def _end(self, code: int, reason: str) -> NoReturn:
         say(f"error: {reason}")
-        if self._entered:
+        if self.entered:
             leave(self.run, code, reason)
         os._exit(code)
 
     def _write_heartbeat(self) -> None:
-        if not self._entered:
+        if not self.entered:
             return
         values = {
             "step": self._step,
@@ -170,7 +170,7 @@ class Watch:
     def _give_up(self) -> NoReturn:
         """Leave the stacks of this process, and what is known of the others, and end."""
         told = f"process {self.rank} made no progress for {self.limit:g} s at step {self._step} ({self._phase})"
-        if self._entered:
+        if self.entered:
             self._write_heartbeat()
             self.write_stacks(told)
             others = "; ".join(self._others()) or "there is no other"
