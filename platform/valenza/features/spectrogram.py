@@ -27,7 +27,7 @@ def log_mel(
     window = torch.hann_window(FFT, device=waveform.device)
     spectrum = torch.stft(waveform, FFT, HOP, window=window, return_complex=True)
     power = spectrum[..., :-1].abs().square()
-    loudness = (_filters(mels).to(waveform.device) @ power).clamp(min=1e-10).log10()
+    loudness = (log_mel_filters(mels).to(waveform.device) @ power).clamp(min=1e-10).log10()
     loudest = loudness.amax(dim=1)
     loudest = loudest.amax(dim=1, keepdim=True) if clip_of_frame is None else _loudest_of_clip(loudest, clip_of_frame)
     return (torch.maximum(loudness, loudest[:, None] - _RANGE) + 4.0) / 4.0
@@ -50,7 +50,8 @@ def _loudest_of_clip(
 
 
 @lru_cache
-def _filters(mels: int) -> Float[Tensor, "mels bins"]:
+def log_mel_filters(mels: int) -> Float[Tensor, "mels bins"]:
+    """Return how much of each bin of the power spectrum falls into each mel band."""
     bank = mel_filter_bank(
         num_frequency_bins=FFT // 2 + 1,
         num_mel_filters=mels,

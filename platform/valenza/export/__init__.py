@@ -1,0 +1,1 @@
+"""Where a trained model goes: Transformers, ONNX, TensorRT and Triton."""
