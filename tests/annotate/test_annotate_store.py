@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 
 from valenza.annotate.assign import Overlap
 from valenza.annotate.invites import Names, new_annotator, read_secret
-from valenza.annotate.schema import RefusedError, Undo, Vote, Watched
+from valenza.annotate.schema import Undo, Vote, Watched
 from valenza.annotate.store import FILE, open_store, read_store
 from valenza.annotate.turns import Turns
 from valenza.errors import DataError, UsageError, WriteError
 from valenza.stages.pairs.folder import read_pairs
+from valenza.web.guard import RefusedError
 
 
 def test_the_log_is_never_changed(study_folder: Path) -> None:

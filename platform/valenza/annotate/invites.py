@@ -10,9 +10,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from valenza.annotate.schema import RefusedError
 from valenza.errors import DataError
 from valenza.shards.record import sync, writing
+from valenza.web.guard import RefusedError
 
 SECRET = "secret.key"  # noqa: S105 - the file's name
 ANNOTATOR = re.compile(r"a-[0-9a-f]{10}")

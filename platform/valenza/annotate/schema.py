@@ -18,15 +18,6 @@ Opaque = Annotated[str, Field(min_length=32, max_length=32, pattern=r"^[0-9a-f]{
 """A name that is another for every annotator and tells nothing."""
 
 
-class RefusedError(Exception):
-    """A request that is refused, with its HTTP status and the reason for the annotator."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.reason = reason
-
-
 class Body(BaseModel):
     """JSON that is taken as it is: no unknown keys, no numbers written as text, nothing infinite."""
 
@@ -122,9 +113,3 @@ class Alive(BaseModel):
     """The server answers."""
 
     ok: Literal[True] = True
-
-
-class Problem(BaseModel):
-    """Why a request was refused."""
-
-    detail: str

@@ -9,21 +9,19 @@ from typing import Annotated, Any
 
 import numpy as np
 from fastapi import Depends, FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from starlette.exceptions import HTTPException
 
 from valenza.annotate import schema
-from valenza.annotate.guard import App, Guard
 from valenza.annotate.invites import Names
-from valenza.annotate.pages import read_files
-from valenza.annotate.schema import RefusedError
 from valenza.annotate.store import Store
 from valenza.annotate.turns import Turns
 from valenza.labels.sequences import frame_times
 from valenza.stages.pairs.folder import Study
 from valenza.terminal import say
+from valenza.web.guard import App, Guard, RefusedError
+from valenza.web.pages import add_pages, read_files
+from valenza.web.problems import FRESH, Problem, explain, problem
 
 CONSENT = """You will listen to short recordings of speech. For each, two faces show emotions that change over time. \
 Say which of the two fits the voice better, that both fit equally well, or that you cannot tell.
@@ -34,9 +32,9 @@ e-mail or other trace of you is stored. You may stop at any time by closing the 
 By going on you agree that your answers are used for research and to train and evaluate models of emotion in speech."""
 _DECIMALS = 4
 _Answers = dict[int | str, dict[str, Any]]
-_REFUSED: _Answers = {status: {"model": schema.Problem} for status in (400, 401, 403, 408, 413, 415, 421, 422, 503)}
-_CONFLICT: _Answers = _REFUSED | {409: {"model": schema.Problem}}
-_AUDIO: _Answers = _REFUSED | {200: {"content": {"audio/flac": {}}}, 404: {"model": schema.Problem}}
+_REFUSED: _Answers = {status: {"model": Problem} for status in (400, 401, 403, 408, 413, 415, 421, 422, 503)}
+_CONFLICT: _Answers = _REFUSED | {409: {"model": Problem}}
+_AUDIO: _Answers = _REFUSED | {200: {"content": {"audio/flac": {}}}, 404: {"model": Problem}}
 _bearer = HTTPBearer(auto_error=False, description="The part of an invitation's link after #.")
 
 
@@ -50,10 +48,11 @@ def build(study: Study, store: Store, names: Names, turns: Turns, consent: str, 
         redirect_slashes=False,
         separate_input_output_schemas=False,
     )
-    files = read_files()
-    _explain(app)
+    files = read_files("annotate/web")
+    explain(app, {401: {"www-authenticate": "Bearer"}})
+    _explain_storage(app)
     _add_api(app, study, store, names, turns, consent)
-    _add_pages(app, files)  # last, for it takes every address that is left
+    add_pages(app, files)  # last, for it takes every address that is left
     fixed = {route.path for route in app.routes} | set(files)  # type: ignore[attr-defined]
     return Guard(app, hosts, lambda path: path in fixed or path.startswith("/api/audio/"))
 
@@ -104,7 +103,7 @@ def _add_api(app: FastAPI, study: Study, store: Store, names: Names, turns: Turn
         """Return the pair to judge, the same one until there is a vote on it."""
         turn = turns.next(annotator)
         if turn is None:
-            return Response(b'{"finished":true}', media_type="application/json", headers=_FRESH)
+            return Response(b'{"finished":true}', media_type="application/json", headers=FRESH)
         pair = turn.pair
         left, right = (pair.a, pair.b) if turn.left_side == "a" else (pair.b, pair.a)
         told = {
@@ -114,7 +113,7 @@ def _add_api(app: FastAPI, study: Study, store: Store, names: Names, turns: Turn
             "audio": names.audio(annotator, pair.track),
         }
         body = json.dumps(told).encode()[:-1] + b',"left":' + side(left) + b',"right":' + side(right) + b"}"
-        return Response(body, media_type="application/json", headers=_FRESH)
+        return Response(body, media_type="application/json", headers=FRESH)
 
     @app.post("/api/votes", responses=_CONFLICT)
     def send_vote(annotator: Annotated[str, Depends(agreed)], vote: schema.Vote) -> schema.Accepted:
@@ -138,10 +137,12 @@ def _add_api(app: FastAPI, study: Study, store: Store, names: Names, turns: Turn
         if track is None:
             raise RefusedError(404, "there is no such recording")
         path = study.folder / tracks[track].audio
-        return FileResponse(path, media_type="audio/flac", headers=_FRESH, stat_result=path.stat())
+        return FileResponse(path, media_type="audio/flac", headers=FRESH, stat_result=path.stat())
 
-
-_FRESH = {"cache-control": "no-store"}
+    @app.get("/healthz", responses={421: {"model": Problem}})
+    def alive() -> schema.Alive:
+        """Say that the server answers."""
+        return schema.Alive()
 
 
 def _side_of(study: Study) -> Callable[[str], bytes]:
@@ -161,44 +162,7 @@ def _side_of(study: Study) -> Callable[[str], bytes]:
     return side
 
 
-def _add_pages(app: FastAPI, files: Any) -> None:
-    @app.get("/healthz", responses={421: {"model": schema.Problem}})
-    def alive() -> schema.Alive:
-        """Say that the server answers."""
-        return schema.Alive()
-
-    @app.api_route("/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
-    def page(request: Request) -> Response:
-        file = files.get(request.scope["path"])
-        if file is None:
-            raise HTTPException(404)
-        headers = {"cache-control": "no-cache", "etag": file.tag}
-        if request.headers.get("if-none-match") == file.tag:
-            return Response(status_code=304, headers=headers)
-        return Response(file.body, media_type=file.type, headers=headers)
-
-
-def _explain(app: FastAPI) -> None:
-    def problem(status: int, reason: str, headers: Any = None) -> Response:
-        # Escaped, so that half a surrogate pair in a key that someone sends can be sent back.
-        body = json.dumps({"detail": reason[:300]}).encode()
-        fresh = _FRESH | ({"www-authenticate": "Bearer"} if status == 401 else {}) | dict(headers or {})
-        return Response(body, status, fresh, "application/json")
-
-    @app.exception_handler(RefusedError)
-    def refused(_: Request, refusal: RefusedError) -> Response:
-        return problem(refusal.status, refusal.reason)
-
-    @app.exception_handler(HTTPException)
-    def failed(_: Request, error: HTTPException) -> Response:
-        return problem(error.status_code, str(error.detail), error.headers)
-
-    @app.exception_handler(RequestValidationError)
-    def malformed(_: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"][1:]) or "the request"
-        return problem(422, f"{place}: {first['msg']}")
-
+def _explain_storage(app: FastAPI) -> None:
     @app.exception_handler(sqlite3.Error)
     @app.exception_handler(OSError)
     def unstorable(_: Request, error: Exception) -> Response:

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from valenza import __version__
 from valenza.errors import DataError, UsageError, WriteError
 from valenza.shards.record import sync
+from valenza.version import __version__
 
 FILE = "votes.sqlite"
 FORMAT = 1

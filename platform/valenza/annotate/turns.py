@@ -9,9 +9,10 @@ from typing import Literal
 
 from valenza.annotate.assign import Course, Overlap, choose, course, left_side, remaining
 from valenza.annotate.invites import Names
-from valenza.annotate.schema import Accepted, Answer, Choice, RefusedError, Undo, Undone, Vote
+from valenza.annotate.schema import Accepted, Answer, Choice, Undo, Undone, Vote
 from valenza.annotate.store import Store, write
 from valenza.stages.pairs.folder import Pair, Study
+from valenza.web.guard import RefusedError
 
 HOLD = 1_800.0
 """Seconds for which a pair that an annotator looks at counts as theirs, so that nobody else is asked meanwhile."""

@@ -36,7 +36,8 @@ def annotate(
     """
     try:
         from valenza.annotate import server
-        from valenza.annotate.serve import EVERYWHERE, known_hosts, listen, local_url, read_public_url, run
+        from valenza.web.address import EVERYWHERE, known_hosts, listen, local_url, read_public_url
+        from valenza.web.process import run
     except ModuleNotFoundError as error:
         raise UsageError(f"{error.name} is missing; install valenza[annotate]") from None
     from valenza.annotate.assign import Overlap
@@ -76,6 +77,7 @@ def annotate(
         say(f"serving at {local_url(host, port)}" + (f", for annotators {public}" if public else ""))
         app = server.build(study, store, names, turns, text, known_hosts(host, public))
         run(app, listener)
+        say("stopped; every vote that was accepted is stored")
     finally:
         store.close()
 

@@ -1,0 +1,1 @@
+"""What every server of valenza is made of: its address and process, its guard, its files, and how it says no."""

@@ -1,0 +1,71 @@
+"""Running a server until it is told to end."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+
+import uvicorn
+
+from valenza.web.address import CROWD
+from valenza.web.connections import Connection
+from valenza.web.guard import App
+
+_GRACE = 5  # seconds for requests under way when the server is told to end
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, farewell: Callable[[], Awaitable[None]] | None) -> None:
+        super().__init__(config)
+        self._farewell = farewell
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._farewell is not None:
+            await self._farewell()
+        await super().shutdown(sockets)
+
+
+def run(
+    app: App,
+    listener: socket.socket,
+    *,
+    farewell: Callable[[], Awaitable[None]] | None = None,
+    largest_message: int = 0,
+    grace: int = _GRACE,
+) -> None:
+    """Serve until the process is told to end; `farewell` is awaited first, then requests under way are finished.
+
+    WebSockets are answered where a largest message, in bytes, is told. Pings are not sent: what an idle or half-open
+    socket costs is for the application to bound.
+    """
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        loop="asyncio",
+        http=Connection,
+        ws=_socket() if largest_message else "none",
+        ws_max_size=max(largest_message, 1),
+        ws_ping_interval=None,
+        ws_ping_timeout=None,
+        ws_per_message_deflate=False,
+        lifespan="on",
+        limit_concurrency=CROWD,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=grace,
+    )
+    # uvicorn raises the signal again once it has ended well; that end is not a failure.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    with contextlib.closing(listener):
+        _Server(config, farewell).run(sockets=[listener])
+
+
+def _socket() -> type[asyncio.Protocol]:
+    from valenza.web.sockets import Socket
+
+    return Socket
