@@ -16,12 +16,11 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
-import valenza
-from valenza import __version__
 from valenza.errors import PeerError, UsageError
 from valenza.recipe import Recipe
 from valenza.training.engines.choice import Choice
 from valenza.training.watch import Watch, patience
+from valenza.version import __version__
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def _leaves(values: Any, name: str = "") -> Iterator[tuple[str, str]]:
 
 def _digest_of_code() -> str:
     """Return a digest of this package's modules: two nodes may hold the same version and other code."""
-    folder = Path(valenza.__file__).parent
+    folder = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for file in sorted(folder.rglob("*.py")):
         digest.update(file.relative_to(folder).as_posix().encode() + file.read_bytes())
