@@ -7,7 +7,7 @@ from pathlib import Path
 from valenza.errors import WriteError
 
 
-def write_whole(text: str, path: Path) -> None:
+def write_whole(content: str | bytes, path: Path) -> None:
     """Write a file by renaming a finished one, so that a reader never sees half of it; makes its folder.
 
     Raises `WriteError`, and leaves nothing behind.
@@ -15,7 +15,7 @@ def write_whole(text: str, path: Path) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
         partial.replace(path)
     except OSError as error:
         with suppress(OSError):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ class Said:
     """How sure a Dirichlet head is of every 20 ms: the sum of α."""
 
 
+@runtime_checkable
 class Engine(Protocol):
     """What runs a recogniser."""
 

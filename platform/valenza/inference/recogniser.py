@@ -98,7 +98,8 @@ class Recogniser(nn.Module):
         head = self.network.head
         read = head.before(self.network.layer_reader(layers)).float()
         mean = (read * inside[..., None]).sum(dim=1) / inside.sum(dim=1, keepdim=True)
-        logits, each = head(mean), head(read)
+        said = head(torch.cat([mean[:, None], read], dim=1))  # once: quantisers spoil weights that are used twice
+        logits, each = said[:, 0], said[:, 1:]
         outputs = (logits, self.shares(logits), self.shares(each) * inside[..., None])
         if not self.dirichlet:
             return outputs

@@ -112,5 +112,6 @@ def _wavlm_attention(attention: Any, hidden: Tensor, mask: Tensor, bias: Tensor)
         projection(hidden).reshape(heads).transpose(1, 2)
         for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
-    said = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=gate * bias + mask)
+    scores = query * attention.scaling @ key.transpose(2, 3) + gate * bias + mask
+    said = scores.softmax(dim=-1) @ value  # PyTorch's one function for this cannot be traced here
     return attention.out_proj(said.transpose(1, 2).reshape(hidden.shape))  # type: ignore[no-any-return]

@@ -1,0 +1,64 @@
+"""Real recordings for the gates: of the run's own corpora, or those that the user names."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from valenza.errors import DataError, UsageError
+from valenza.export.gate.parity import Clip
+from valenza.inference.model import SHORTEST
+from valenza.recipe import Recipe
+from valenza.shards.index import DESCRIPTION
+from valenza.shards.read import Reader
+from valenza.shards.stored import read_index
+from valenza.timeline.sound import read_audio
+
+_AUDIO = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au")
+"""Files of a folder that are taken for recordings; those that are named are taken as they are."""
+
+
+def recordings(recipe: Recipe | None, audio: Sequence[Path], count: int) -> tuple[list[Clip], str]:
+    """Return so many recordings, and where they are from in words: these files, or the corpora of a recipe.
+
+    Raises `UsageError` where neither is there: a model is not shipped on the word of noise.
+    """
+    if audio:
+        files = [file for place in audio for file in _files(place)]
+        if not files:
+            raise UsageError(f"--audio: there is no file in {', '.join(map(str, audio))}")
+        chosen = [files[number] for number in _spread(len(files), count)]
+        return _usable([read_audio(file) for file in chosen]), f"{len(chosen)} files of {audio[0]}"
+    if recipe is None:
+        raise UsageError("there is no speech to ask about; give --audio")
+    shards = recipe.data.shards
+    names = list(dict.fromkeys([*recipe.data.zero_shot, *recipe.data.train]))
+    if isinstance(shards, Path):
+        names = [name for name in names if (shards / name / DESCRIPTION).is_file()]
+    if not names:
+        raise UsageError(
+            f"{shards}: no shards of this run's corpora, so there is no speech to check with; give --audio"
+        )
+    index = read_index(shards, names)
+    reader = Reader(shards, index)
+    clips = [reader.audio(row) for row in _spread(index.num_rows, count)]
+    return _usable(clips), f"{len(clips)} clips of {', '.join(names)}"
+
+
+def _files(place: Path) -> list[Path]:
+    if not place.exists():
+        raise UsageError(f"--audio: there is no {place}")
+    if not place.is_dir():
+        return [place]
+    return sorted(file for file in place.rglob("*") if file.suffix.lower() in _AUDIO and file.is_file())
+
+
+def _spread(there: int, count: int) -> list[int]:
+    return [int(row) for row in np.unique(np.linspace(0, there - 1, min(count, there)).astype(int))]
+
+
+def _usable(clips: list[Clip]) -> list[Clip]:
+    kept = [clip for clip in clips if len(clip) >= SHORTEST]
+    if not kept:
+        raise DataError(f"every recording is shorter than {SHORTEST / 16_000:g} s")
+    return kept

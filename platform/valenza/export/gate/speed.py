@@ -1,0 +1,92 @@
+"""What a prediction costs by the length of the recording, and whether padding to the window would change it."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from valenza.evaluation.listen import listen
+from valenza.evaluation.protocol import predict
+from valenza.export.gate.parity import Clip, stretched
+from valenza.export.gate.recordings import recordings
+from valenza.features.spectrogram import SAMPLE_RATE
+from valenza.inference.load import load
+from valenza.inference.model import Model, TorchEngine
+from valenza.labels.taxonomy import EMOTIONS
+from valenza.model.network import Network
+from valenza.stages.prepare import read_prior
+from valenza.stages.trained import RECIPE, read_recipe
+from valenza.terminal import say, table, track
+
+SECONDS = (1.0, 2.0, 3.0, 5.0, 10.0, 30.0)
+
+
+def measure(
+    place: Path, audio: Sequence[Path], *, clips: int, rounds: int = 5, seconds: Sequence[float] = SECONDS
+) -> dict[str, Any]:
+    """Return milliseconds by length, one recording at a time, and how many recordings keep their label when padded.
+
+    The lengths take turns, so that whatever else the machine does falls on all alike; medians and extremes are of
+    `rounds` turns. Only of run folders are the labels compared: there the network can be asked both ways.
+    """
+    model = load(place)
+    recipe = read_recipe(place) if (place / RECIPE).is_file() else None
+    heard, source = recordings(recipe, audio, clips)
+    cut = [next(stretched(heard, length, model.longest)) for length in seconds]
+    times: list[list[float]] = [[] for _ in seconds]
+    for turn in track(range(rounds + 1), "turns", rounds + 1):
+        for clip, taken in zip(cut, times, strict=True):
+            began = time.perf_counter()
+            model.hear([clip])
+            if turn:  # the first warms caches
+                taken.append(1000 * (time.perf_counter() - began))
+    whole = float(np.median(times[-1]))
+    rows = [
+        {
+            "seconds": len(clip) / SAMPLE_RATE,
+            "ms": float(np.median(taken)),
+            "least": min(taken),
+            "most": max(taken),
+            "share_of_longest": float(np.median(taken)) / whole,
+        }
+        for clip, taken in zip(cut, times, strict=True)
+    ]
+    told: dict[str, Any] = {"model": str(place), "recordings": source, "lengths": rows}
+    if recipe is not None and isinstance(model.engine, TorchEngine):
+        network = model.engine.recogniser.network
+        if isinstance(network, Network):
+            told["labels"] = _labels(place, model, network, heard)
+    return told
+
+
+def _labels(run: Path, model: Model, network: Network, clips: Sequence[Clip]) -> dict[str, Any]:
+    """Count the recordings of which the network says the same emotion at their own length and padded to its window."""
+    recipe, prior = read_recipe(run), read_prior(run)
+    clips = [clip for clip in clips if len(clip) <= model.longest]
+    own = [int(model.hear([clip])[0].mixture.argmax()) for clip in track(clips, "at their own length", len(clips))]
+    padded = listen(network, clips, len(clips), padding="window", label="padded to the window").logits["masked"]
+    shares = predict(padded, [e for e in EMOTIONS if e in model.seen], prior, adjust=recipe.evaluation.prior == "train")
+    same = int((shares.argmax(axis=1) == np.array(own)).sum())
+    return {"recordings": len(clips), "same": same, "share": same / len(clips)}
+
+
+def show_speed(told: dict[str, Any]) -> None:
+    """Print the table."""
+    rows = [
+        (
+            f"{row['seconds']:g} s",
+            f"{row['ms']:.1f}",
+            f"{row['least']:.1f} … {row['most']:.1f}",
+            f"1/{1 / row['share_of_longest']:.1f}",
+            f"{row['ms'] / row['seconds']:.1f}",
+        )
+        for row in told["lengths"]
+    ]
+    table(told["model"], ("recording", "ms", "least … most", "of the longest", "ms a second"), rows)
+    if "labels" in told:
+        labels = told["labels"]
+        counted = f"{labels['same']} of {labels['recordings']} recordings ({100 * labels['share']:.1f} %)"
+        say(f"{counted} get the same label at their own length as padded with silence to the encoder's window")
+    say(f"asked about {told['recordings']}")

@@ -1,0 +1,1 @@
+"""Folders that Transformers loads, and their model cards."""

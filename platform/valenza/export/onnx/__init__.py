@@ -1,0 +1,1 @@
+"""ONNX files, and what they are made of."""
