@@ -8,18 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from valenza.evaluation.predict import predict_files
 from valenza.evaluation.predictions import beside
 from valenza.evaluation.session import evaluate_run
 from valenza.evaluation.temperature import FILE, read_temperature
 from valenza.stages.trained import read_recipe
+from valenza.timeline.answers import Wanted, predict_files
 
 Train = Callable[..., list[float]]
 
 
-def shares(corner: Any, run: Path) -> np.ndarray:
-    (row,) = predict_files(run, [corner.folder / "data" / "german" / "s0F_happy_0.wav"])
-    return np.array(list(row["shares"].values()))
+def predicted(corner: Any, run: Path, capsys: pytest.CaptureFixture[str]) -> tuple[np.ndarray, str]:
+    """What `predict` prints of a clip, and what it says besides."""
+    predict_files(run, [corner.folder / "data" / "german" / "s0F_happy_0.wav"], Wanted(format="json"))
+    out, err = capsys.readouterr()
+    (row,) = json.loads(out)["files"]
+    return np.array(list(row["shares"].values())), err
 
 
 def test_it_is_fitted_to_validation_speakers_kept_and_used(
@@ -27,8 +30,8 @@ def test_it_is_fitted_to_validation_speakers_kept_and_used(
 ) -> None:
     run = tmp_path / "run"
     train_here(run, "training.steps=6", "evaluation.padding=none")
-    before = shares(corner, run)
-    assert "has fitted no temperature" in capsys.readouterr().err
+    before, said = predicted(corner, run, capsys)
+    assert "has fitted no temperature" in said
     found = evaluate_run(run)
     temperature, german = found["temperature"], found["corpora"]["german"]
     assert (temperature["clips"], temperature["speakers"], temperature["corpora"]) == (8, 2, ["english", "italian"])
@@ -42,8 +45,8 @@ def test_it_is_fitted_to_validation_speakers_kept_and_used(
     assert german["soft"]["clips"] == 24
     assert beside(run / "results.json").is_file()
     capsys.readouterr()
-    after = shares(corner, run)
-    assert "temperature" not in capsys.readouterr().err
+    after, said = predicted(corner, run, capsys)
+    assert "temperature" not in said
     seen = before > 0
     sharpened = before[seen] ** (1 / temperature["value"])
     np.testing.assert_allclose(after[seen], sharpened / sharpened.sum(), rtol=1e-5)

@@ -6,13 +6,17 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from valenza import __version__, errors
+from valenza import errors
 from valenza.cli import bench, corpus, launch, pairs, runs, shards, studies, tracks
 from valenza.cli.annotate import annotate
+from valenza.cli.export import export
 from valenza.cli.invert import invert
 from valenza.cli.options import Json, answer
+from valenza.cli.predict import predict
+from valenza.cli.serve import serve
 from valenza.errors import UsageError, ValenzaError
 from valenza.terminal import say, table
+from valenza.version import __version__
 
 app = typer.Typer(
     name="valenza",
@@ -87,3 +91,6 @@ def doctor(as_json: Json = False) -> None:
 
 app.command()(invert)
 app.command()(annotate)
+app.command()(export)
+app.command()(predict)
+app.command()(serve)

@@ -1,11 +1,13 @@
 """`valenza bench`: measurements on this machine."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from valenza.cli.options import Json, answer
+from valenza.errors import UsageError
 from valenza.terminal import table
 
 app = typer.Typer(no_args_is_help=True, help="Measurements on this machine.")
@@ -97,3 +99,66 @@ def bench_invert(
         seed=seed,
     )
     answer(as_json, found, lambda: show_recovery(found))
+
+
+@app.command("infer")
+def bench_infer(
+    model: Annotated[
+        Path | None,
+        typer.Argument(help="A run folder, an exported folder or an .onnx file.", exists=True, show_default=False),
+    ] = None,
+    engine: Annotated[
+        Path | None, typer.Option(help="A TensorRT engine instead; needs its GPU.", show_default=False)
+    ] = None,
+    onnx: Annotated[
+        Path | None, typer.Option(help="What the engine is compared with.", show_default="the file it was made of")
+    ] = None,
+    audio: Annotated[
+        list[Path] | None,
+        typer.Option(help="Recordings, or folders of them; the run's zero-shot corpora first where absent."),
+    ] = None,
+    clips: Annotated[int, typer.Option(min=1, help="How many recordings are asked about.")] = 100,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of which medians are taken.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """What a prediction costs by the length of the recording, and whether padding it to 30 s would change its label."""
+    if (model is None) == (engine is None):
+        raise UsageError("give either a model or --engine")
+    if engine is not None:
+        from valenza.export.engines.bench import bench_engine, show_bench
+
+        measured = bench_engine(engine, onnx=onnx)
+        answer(
+            as_json,
+            {"engine": str(engine), "measured": [asdict(each) for each in measured]},
+            lambda: show_bench(measured),
+        )
+        return
+    assert model is not None  # noqa: S101 - as checked above
+    from valenza.export.gate.speed import measure, show_speed
+
+    told = measure(model, audio or (), clips=clips, rounds=rounds)
+    answer(as_json, told, lambda: show_speed(told))
+
+
+@app.command("stream")
+def bench_stream(
+    model: Annotated[str, typer.Argument(help="A run, an exported model, or a hub's name.", show_default=False)],
+    audio: Annotated[
+        list[Path], typer.Argument(help="Recordings, or folders of them, played one after another.", show_default=False)
+    ],
+    minutes: Annotated[float, typer.Option(min=2.0, help="How long they are played, at most.")] = 10.0,
+    window: Annotated[float | None, typer.Option(help="As that of `valenza predict`.", show_default="its own")] = None,
+    step: Annotated[float | None, typer.Option(help="As that of `valenza predict`.", show_default="its own")] = None,
+    look_ahead: Annotated[
+        float | None, typer.Option(help="As that of `valenza predict --stream`.", show_default="a window")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Stream recordings: memory, latency, cost, and whether what is told is what is told of files."""
+    from valenza.timeline.stream import Streaming
+    from valenza.timeline.stream_bench import measure_stream, show_stream
+    from valenza.timeline.windows import Windows
+
+    measured = measure_stream(model, audio, minutes, Streaming(Windows(window, step), look_ahead))
+    answer(as_json, measured, lambda: show_stream(measured))

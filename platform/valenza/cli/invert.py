@@ -44,8 +44,8 @@ def invert(
     from valenza.avatar.animator import load_animator
     from valenza.avatar.invert import RESTARTS, SMOOTHNESS
     from valenza.avatar.invert import invert as solve
-    from valenza.evaluation.predict import read_audio
     from valenza.features.spectrogram import SAMPLE_RATE
+    from valenza.timeline.sound import read_audio
 
     recorded = read_animation(animation)
     heard = torch.from_numpy(read_audio(audio)).double() / 32_768

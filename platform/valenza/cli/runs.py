@@ -1,6 +1,5 @@
 """From a recipe to a run, its scores and its predictions."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -157,20 +156,6 @@ def augment(
     columns = ("change", "settings", "drawn", "milliseconds")
     value = {"page": str(out), "changes": [dict(zip(columns, row, strict=True)) for row in rows]}
     answer(as_json, value, lambda: table("", columns, rows))
-
-
-@app.command()
-def predict(
-    model: Annotated[Path, typer.Argument(help="A run folder.", exists=True, file_okay=False)],
-    audio: Annotated[list[Path], typer.Argument(help="Audio files of any length and container that libsndfile reads.")],
-    form: Annotated[str, typer.Option("--format", help="csv or json.")] = "csv",
-) -> None:
-    """The emotions of audio files: one row a file, with the share of each emotion."""
-    from valenza.evaluation.predict import predict_files, render
-
-    if form not in {"csv", "json"}:
-        raise UsageError(f"--format: {form!r} is not one of csv, json")
-    sys.stdout.write(render(predict_files(model, audio), form))
 
 
 @app.command()

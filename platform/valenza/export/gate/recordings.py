@@ -12,10 +12,8 @@ from valenza.recipe import Recipe
 from valenza.shards.index import DESCRIPTION
 from valenza.shards.read import Reader
 from valenza.shards.stored import read_index
+from valenza.timeline.files import find_audio
 from valenza.timeline.sound import read_audio
-
-_AUDIO = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au")
-"""Files of a folder that are taken for recordings; those that are named are taken as they are."""
 
 
 def recordings(recipe: Recipe | None, audio: Sequence[Path], count: int) -> tuple[list[Clip], str]:
@@ -24,9 +22,9 @@ def recordings(recipe: Recipe | None, audio: Sequence[Path], count: int) -> tupl
     Raises `UsageError` where neither is there: a model is not shipped on the word of noise.
     """
     if audio:
-        files = [file for place in audio for file in _files(place)]
-        if not files:
-            raise UsageError(f"--audio: there is no file in {', '.join(map(str, audio))}")
+        files = find_audio(audio)
+        if missing := [file for file in files if not file.is_file()]:
+            raise UsageError(f"--audio: there is no {missing[0]}")
         chosen = [files[number] for number in _spread(len(files), count)]
         return _usable([read_audio(file) for file in chosen]), f"{len(chosen)} files of {audio[0]}"
     if recipe is None:
@@ -43,14 +41,6 @@ def recordings(recipe: Recipe | None, audio: Sequence[Path], count: int) -> tupl
     reader = Reader(shards, index)
     clips = [reader.audio(row) for row in _spread(index.num_rows, count)]
     return _usable(clips), f"{len(clips)} clips of {', '.join(names)}"
-
-
-def _files(place: Path) -> list[Path]:
-    if not place.exists():
-        raise UsageError(f"--audio: there is no {place}")
-    if not place.is_dir():
-        return [place]
-    return sorted(file for file in place.rglob("*") if file.suffix.lower() in _AUDIO and file.is_file())
 
 
 def _spread(there: int, count: int) -> list[int]:
