@@ -39,7 +39,8 @@ class Loudness:
         frames = powers / powers.sum(axis=2, keepdims=True) * inside[..., None]
         sure = (1 + loud[..., 0]) * inside
         mixture = frames.sum(axis=1) / inside.sum(axis=1, keepdims=True)
-        return {"mixture": mixture, "frames": frames, "frame_concentration": sure}
+        whole = sure.sum(axis=1) / inside.sum(axis=1)
+        return {"mixture": mixture, "frames": frames, "concentration": whole, "frame_concentration": sure}
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def listen(job: Job) -> Heard:
     try:
         if job.path.stat().st_size == 0:
             return Heard(faults=("the file is empty",))
-        cut = _cut_short(job.path)
+        cut = cut_short(job.path)
         with soundfile.SoundFile(job.path) as file:
             return _measure(file, job, cut)
     except (soundfile.LibsndfileError, RuntimeError, OSError, ValueError) as error:
@@ -166,7 +166,7 @@ def _remarks(path: Path, container: str, duration: float, clipped: float) -> lis
     return remarks
 
 
-def _cut_short(path: Path) -> str | None:
+def cut_short(path: Path) -> str | None:
     """Compare the container's own size with the file's; libsndfile reads what is left without a word."""
     size = path.stat().st_size
     with path.open("rb") as file:

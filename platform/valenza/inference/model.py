@@ -34,6 +34,8 @@ class Said:
     """Of every 20 ms; each row sums to 1."""
     concentration: Float64[np.ndarray, " frames"] | None = None
     """How sure a Dirichlet head is of every 20 ms: the sum of α."""
+    strength: float | None = None
+    """How sure it is of the whole recording."""
 
 
 @runtime_checkable
@@ -86,6 +88,7 @@ class Model:
             _shares(said["mixture"][row]),
             _shares(said["frames"][row, :frames]),
             None if strength is None else strength[row, :frames].astype(np.float64),
+            None if strength is None else float(said["concentration"][row]),
         )
 
 

@@ -105,8 +105,7 @@ class Middles:
         if piece.start == self._latest:
             return []
         self._latest = piece.start
-        sure = None if said.concentration is None else float(said.concentration.mean())
-        return [Moment((piece.start + len(said.frames) / 2) / FRAME_RATE, said.mixture, sure)]
+        return [Moment((piece.start + len(said.frames) / 2) / FRAME_RATE, said.mixture, said.strength)]
 
 
 class Overlaps:

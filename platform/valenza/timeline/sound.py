@@ -10,7 +10,7 @@ import soundfile
 import soxr
 from jaxtyping import Float32, Int16
 
-from valenza.corpora.listen import _cut_short
+from valenza.corpora.listen import cut_short
 from valenza.errors import DataError, UsageError
 from valenza.features.spectrogram import SAMPLE_RATE
 from valenza.shards.audio import quiet
@@ -86,7 +86,7 @@ def _opened(path: Path) -> soundfile.SoundFile:
         raise ValueError("is not a regular file")
     if not path.stat().st_size:
         raise ValueError("is an empty file")
-    if fault := _cut_short(path):
+    if fault := cut_short(path):
         raise ValueError(f"is {fault}")
     with quiet():  # mpg123 prints by itself
         return soundfile.SoundFile(path.absolute())  # a bare "-" is standard input to libsndfile

@@ -128,8 +128,8 @@ class Whole:
     def take(self, piece: Piece, said: Said) -> None:
         """Take what is said of the next part."""
         self._sum += said.mixture * len(piece.audio)
-        if said.concentration is not None:
-            self._sure = (self._sure or 0.0) + float(said.concentration.mean()) * len(piece.audio)
+        if said.strength is not None:
+            self._sure = (self._sure or 0.0) + said.strength * len(piece.audio)
 
     def mixture(self) -> tuple[Float64[np.ndarray, " classes"], float | None]:
         """Return the shares of the whole, and of Dirichlet heads the concentration; raises `UsageError` for nothing."""
