@@ -33,6 +33,7 @@ docs: install
 	$(BIN)/valenza tabulate recipes/results/real_small-*.json --into README.md
 	$(BIN)/valenza tabulate recipes/results/dynamic.json --into README.md
 	$(BIN)/valenza bench cost docs/scaling/plan-*.json --into docs/scaling.md
+	$(BIN)/valenza bench exports docs/engines/*.json --into docs/engines.md
 	$(BIN)/valenza corpus list --markdown > datasets_manifests/README.md
 
 clean:

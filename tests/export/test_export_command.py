@@ -137,3 +137,33 @@ def test_bench_infer_tells_cost_and_labels(corner: Any, run: Path) -> None:
     assert 0 < rows[0]["ms"] < rows[-1]["ms"]
     assert ended.json["labels"]["recordings"] == 6
     assert corner.run("bench", "infer").code == 64
+
+
+def test_tables_are_made_of_reports(corner: Any, tmp_path: Path) -> None:
+    cell = {"seconds": 1.0, "batch": 3, "recordings": 5, "same_label": 5}
+    worst = {"logits": 2e-6, "probabilities": 3e-7, "frames": 4e-6, "concentration": 0.0, "past_end": 0.0}
+    report = {
+        "precision": "int8",
+        "bytes": 27_100_000,
+        "cells": [cell | worst, cell | worst | {"logits": 9e-6, "batch": 8}],
+    }
+    f1 = {"network": {"macro_f1": 0.895}, "exported": {"macro_f1": 0.889}}
+    (tmp_path / "a.json").write_text(json.dumps(report | {"scores": {"emodb": f1}}))
+    rows = [{"seconds": s, "ms": 40.0 * s, "least": 1, "most": 9, "share_of_longest": s / 30} for s in (1, 30)]
+    labels = {"recordings": 339, "same": 338, "share": 338 / 339}
+    (tmp_path / "b.json").write_text(
+        json.dumps({"lengths": rows, "labels": labels, "recordings": "339 clips of emodb"})
+    )
+    page = tmp_path / "page.md"
+    page.write_text("<!-- precision -->\n<!-- /precision -->\n<!-- speed -->\n<!-- /speed -->\n")
+    ended = corner.run("bench", "exports", tmp_path / "a.json", tmp_path / "b.json", "--into", page)
+    assert ended.code == 0, ended.err
+    told = page.read_text()
+    row = "| int8 | 5 × 1 × 2 | 9.0e-06 | 3.0e-07 | 4.0e-06 | 10 of 10 | 27.1 MB | emodb 89.5 → 88.9 |"
+    assert row in told.splitlines()
+    assert "| 1 s | 40.0 | 1/30.0 | 40.0 |" in told.splitlines()
+    assert "338 of 339 recordings (339 clips of emodb) get the same label" in told
+    (tmp_path / "c.json").write_text("[]")
+    ended = corner.run("bench", "exports", tmp_path / "c.json")
+    assert ended.code == 64
+    assert "c.json: is neither a gate's report" in ended.err

@@ -162,3 +162,25 @@ def bench_stream(
 
     measured = measure_stream(model, audio, minutes, Streaming(Windows(window, step), look_ahead))
     answer(as_json, measured, lambda: show_stream(measured))
+
+
+@app.command("exports")
+def bench_exports(
+    reports: Annotated[
+        list[Path], typer.Argument(help="<model>.parity.json files, and what `bench infer --json` printed.")
+    ],
+    into: Annotated[
+        Path | None, typer.Option(help="A Markdown page whose tables are replaced.", show_default=False)
+    ] = None,
+) -> None:
+    """Tables of how far exported files are from their network, and of what predictions cost."""
+    from valenza.evaluation.results import replace_table
+    from valenza.export.gate.tables import parity_table, read_reports, speed_table
+
+    read = read_reports(reports)
+    made = {"precision": parity_table(read), "speed": speed_table(read)}
+    if into is None:
+        print("\n\n".join(made.values()))  # noqa: T201
+        return
+    for mark, text in made.items():
+        replace_table(into, text, mark)

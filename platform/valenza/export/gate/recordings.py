@@ -16,9 +16,12 @@ from valenza.timeline.files import find_audio
 from valenza.timeline.sound import read_audio
 
 
-def recordings(recipe: Recipe | None, audio: Sequence[Path], count: int) -> tuple[list[Clip], str]:
+def recordings(
+    recipe: Recipe | None, audio: Sequence[Path], count: int, *, zero_shot: bool = False
+) -> tuple[list[Clip], str]:
     """Return so many recordings, and where they are from in words: these files, or the corpora of a recipe.
 
+    With `zero_shot` only of those that it is scored on, where there are such.
     Raises `UsageError` where neither is there: a model is not shipped on the word of noise.
     """
     if audio:
@@ -31,6 +34,7 @@ def recordings(recipe: Recipe | None, audio: Sequence[Path], count: int) -> tupl
         raise UsageError("there is no speech to ask about; give --audio")
     shards = recipe.data.shards
     names = list(dict.fromkeys([*recipe.data.zero_shot, *recipe.data.train]))
+    names = list(recipe.data.zero_shot) if zero_shot and recipe.data.zero_shot else names
     if isinstance(shards, Path):
         names = [name for name in names if (shards / name / DESCRIPTION).is_file()]
     if not names:

@@ -33,7 +33,7 @@ def measure(
     """
     model = load(place)
     recipe = read_recipe(place) if (place / RECIPE).is_file() else None
-    heard, source = recordings(recipe, audio, clips)
+    heard, source = recordings(recipe, audio, clips, zero_shot=True)
     cut = [next(stretched(heard, length, model.longest)) for length in seconds]
     times: list[list[float]] = [[] for _ in seconds]
     for turn in track(range(rounds + 1), "turns", rounds + 1):
