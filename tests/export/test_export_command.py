@@ -150,7 +150,7 @@ def test_tables_are_made_of_reports(corner: Any, tmp_path: Path) -> None:
     f1 = {"network": {"macro_f1": 0.895}, "exported": {"macro_f1": 0.889}}
     (tmp_path / "a.json").write_text(json.dumps(report | {"scores": {"emodb": f1}}))
     rows = [{"seconds": s, "ms": 40.0 * s, "least": 1, "most": 9, "share_of_longest": s / 30} for s in (1, 30)]
-    labels = {"recordings": 339, "same": 338, "share": 338 / 339}
+    labels = {"recordings": 339, "same": 338, "share": 338 / 339, "same_of_all_classes": 335}
     (tmp_path / "b.json").write_text(
         json.dumps({"lengths": rows, "labels": labels, "recordings": "339 clips of emodb"})
     )

@@ -39,13 +39,15 @@ class Limits:
 
 
 LIMITS = {
-    "fp32": Limits(1e-4, 1e-5, 1e-4, 1e-3, 1.0),
+    "fp32": Limits(1e-4, 1e-5, 5e-4, 1e-3, 1.0),
     "fp16": Limits(None, 0.05, None, None, 0.99),
-    "int8": Limits(None, None, None, None, 0.9),
+    "int8": Limits(None, 0.1, None, None, 0.7),
 }
-"""By precision. What eight bits cost is judged by the score on real corpora; see `export.cost`.
+"""By precision. What eight bits cost is judged by the score on real corpora (`gate.cost`): recordings here are joined
+of several speakers' clips, so that mixtures are even and a label turns on little.
 
-A frame of Whisper base is up to 3e-5 from the same in double precision, in PyTorch as in ONNX Runtime.
+A frame of Whisper base is up to 3e-5 from the same in double precision, in PyTorch as in ONNX Runtime; of the millions
+of frames of 1,000 recordings, the worst were 1.3e-4 apart.
 """
 _TOLD = 1e-3
 """Share of a class whose logarithm is compared. Where logits are logarithms of small numbers (log(x² + 10⁻⁶) of a

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from valenza.evaluation.clips import choose
 from valenza.evaluation.listen import listen
-from valenza.evaluation.protocol import predict
+from valenza.evaluation.protocol import columns, predict
+from valenza.export.gate.cost import scored_corpora
 from valenza.export.gate.parity import Clip, stretched
 from valenza.export.gate.recordings import recordings
 from valenza.features.spectrogram import SAMPLE_RATE
@@ -16,11 +18,15 @@ from valenza.inference.load import load
 from valenza.inference.model import Model, TorchEngine
 from valenza.labels.taxonomy import EMOTIONS
 from valenza.model.network import Network
-from valenza.stages.prepare import read_prior
+from valenza.recipe import Recipe
+from valenza.stages.prepare import prepare, read_prior
 from valenza.stages.trained import RECIPE, read_recipe
 from valenza.terminal import say, table, track
 
 SECONDS = (1.0, 2.0, 3.0, 5.0, 10.0, 30.0)
+EVERY = list(range(len(EMOTIONS)))
+Asked = tuple[Clip, list[int]]
+"""A recording, and the columns of the classes that its label is one of."""
 
 
 def measure(
@@ -57,19 +63,41 @@ def measure(
     if recipe is not None and isinstance(model.engine, TorchEngine):
         network = model.engine.recogniser.network
         if isinstance(network, Network):
-            told["labels"] = _labels(place, model, network, heard)
+            asked = (
+                _scored(recipe, clips) if not audio and scored_corpora(recipe) else [(clip, EVERY) for clip in heard]
+            )
+            told["labels"] = _labels(place, model, network, asked)
     return told
 
 
-def _labels(run: Path, model: Model, network: Network, clips: Sequence[Clip]) -> dict[str, Any]:
-    """Count the recordings of which the network says the same emotion at their own length and padded to its window."""
+def _scored(recipe: Recipe, count: int) -> list[Asked]:
+    """Return recordings of the zero-shot corpora, each with the columns of the classes that its corpus is scored on."""
+    found: list[Asked] = []
+    prepared = prepare(recipe)
+    for name in scored_corpora(recipe):
+        chosen = choose(recipe, name, prepared)
+        rows, reader = chosen.rows[chosen.scored], chosen.reader(recipe)
+        found += [(reader.audio(int(row)), columns(chosen.classes)) for row in rows]
+    return [found[number] for number in np.unique(np.linspace(0, len(found) - 1, min(count, len(found))).astype(int))]
+
+
+def _labels(run: Path, model: Model, network: Network, asked: Sequence[Asked]) -> dict[str, Any]:
+    """Count the recordings of which the network says the same emotion at their own length and padded to its window.
+
+    Among the classes that a recording's corpus is scored on, as `valenza evaluate` decides, and among all.
+    """
     recipe, prior = read_recipe(run), read_prior(run)
-    clips = [clip for clip in clips if len(clip) <= model.longest]
-    own = [int(model.hear([clip])[0].mixture.argmax()) for clip in track(clips, "at their own length", len(clips))]
+    asked = [(clip, allowed) for clip, allowed in asked if len(clip) <= model.longest]
+    clips = [clip for clip, _ in asked]
+    own = [model.hear([clip])[0].mixture for clip in track(clips, "at their own length", len(clips))]
     padded = listen(network, clips, len(clips), padding="window", label="padded to the window").logits["masked"]
     shares = predict(padded, [e for e in EMOTIONS if e in model.seen], prior, adjust=recipe.evaluation.prior == "train")
-    same = int((shares.argmax(axis=1) == np.array(own)).sum())
-    return {"recordings": len(clips), "same": same, "share": same / len(clips)}
+    every = sum(int(one.argmax() == other.argmax()) for one, other in zip(own, shares, strict=True))
+    same = sum(
+        int(one[allowed].argmax() == other[allowed].argmax())
+        for one, other, (_, allowed) in zip(own, shares, asked, strict=True)
+    )
+    return {"recordings": len(clips), "same": same, "share": same / len(clips), "same_of_all_classes": every}
 
 
 def show_speed(told: dict[str, Any]) -> None:
@@ -89,4 +117,5 @@ def show_speed(told: dict[str, Any]) -> None:
         labels = told["labels"]
         counted = f"{labels['same']} of {labels['recordings']} recordings ({100 * labels['share']:.1f} %)"
         say(f"{counted} get the same label at their own length as padded with silence to the encoder's window")
+        say(f"{labels['same_of_all_classes']} where every emotion is a candidate, and not those of their corpus alone")
     say(f"asked about {told['recordings']}")

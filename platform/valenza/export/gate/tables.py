@@ -63,5 +63,7 @@ def speed_table(reports: Reports) -> str:
         if "labels" in report:
             same, asked = report["labels"]["same"], report["labels"]["recordings"]
             told = f"{same} of {asked} recordings ({report['recordings']}) get the same label"
-            lines += ["", f"{told} at their own length as padded with silence to 30 s."]
+            every = report["labels"]["same_of_all_classes"]
+            how = f"among the classes that their corpus has, and {every} among all"
+            lines += ["", f"{told} at their own length as padded with silence to 30 s, {how}."]
     return "\n".join(lines)
