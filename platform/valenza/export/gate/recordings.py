@@ -29,7 +29,9 @@ def recordings(
         if missing := [file for file in files if not file.is_file()]:
             raise UsageError(f"--audio: there is no {missing[0]}")
         chosen = [files[number] for number in _spread(len(files), count)]
-        return _usable([read_audio(file) for file in chosen]), f"{len(chosen)} files of {audio[0]}"
+        return _usable(
+            [read_audio(file) for file in chosen]
+        ), f"{len(chosen)} files of {', '.join(place.name for place in audio)}"
     if recipe is None:
         raise UsageError("there is no speech to ask about; give --audio")
     shards = recipe.data.shards
