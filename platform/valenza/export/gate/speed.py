@@ -59,7 +59,7 @@ def measure(
         }
         for clip, taken in zip(cut, times, strict=True)
     ]
-    told: dict[str, Any] = {"model": str(place), "recordings": source, "lengths": rows}
+    told: dict[str, Any] = {"model": place.name, "recordings": source, "lengths": rows}
     if recipe is not None and isinstance(model.engine, TorchEngine):
         network = model.engine.recogniser.network
         if isinstance(network, Network):
