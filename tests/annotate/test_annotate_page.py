@@ -21,7 +21,7 @@ from valenza.stages.pairs.folder import Study, write_pairs
 
 CHROMIUM = os.environ.get("VALENZA_CHROMIUM") or shutil.which("chromium")
 SOFTWARE = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-PATIENCE = 20_000  # milliseconds: two faces are drawn without a graphics card
+PATIENCE = 60_000  # milliseconds: two faces are drawn without a graphics card
 # What is played is recorded where the browser takes it, so that the page is not held against its own clock.
 RECORD_STARTS = """
 const start = AudioBufferSourceNode.prototype.start;

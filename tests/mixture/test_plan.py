@@ -144,7 +144,7 @@ def test_a_million_clips_are_planned_in_seconds_and_in_a_gigabyte() -> None:
     )
     measured = json.loads(done.stdout)
     assert measured["clips"] == 1_000_000
-    assert measured["seconds"] < 20
+    assert measured["seconds"] < 60
     assert measured["peak_memory_mb"] < 1024
     assert measured["mean_fill"] > 0.8
     assert measured["windows_below_fill"] <= measured["windows"] * 1e-4

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM = os.environ.get("VALENZA_CHROMIUM") or shutil.which("chromium")
 SOFTWARE = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-PATIENCE = 30_000  # milliseconds: a face is drawn without a graphics card
+PATIENCE = 60_000  # milliseconds: a face is drawn without a graphics card
 RATE = 16_000
 
 
