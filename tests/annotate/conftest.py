@@ -8,11 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
+from served import Served, starting
 
 from valenza.labels.taxonomy import EMOTIONS
 from valenza.stages.pairs.folder import Candidate, Head, Pair, Study, Track, write_pairs
@@ -147,42 +147,16 @@ class Annotator:
 
 
 @dataclass
-class Server:
-    """A server process, the lines it has said, and its annotators."""
+class Server(Served):
+    """`valenza annotate`, and its annotators."""
 
-    process: subprocess.Popen[str]
-    said: list[str] = field(default_factory=list)
-    url: str = ""
-    tokens: dict[str, str] = field(default_factory=dict)
     clients: list[httpx.Client] = field(default_factory=list)
 
-    def wait(self, seconds: float = 60) -> "Server":
-        """Wait until it serves."""
-
-        def listen() -> None:
-            for line in self.process.stderr or ():
-                self.said.append(line.rstrip())
-
-        def links() -> None:
-            for line in self.process.stdout or ():
-                if found := re.match(r"(a-\w+)  (\S+)/#(\S+)  ", line):
-                    self.tokens[found[1]] = found[3]
-
-        readers = [threading.Thread(target=target, daemon=True) for target in (listen, links)]
-        for reader in readers:
-            reader.start()
-        until = time.monotonic() + seconds
-        while time.monotonic() < until and self.process.poll() is None:
-            if found := re.search(r"serving at ([^\s,]+)", "\n".join(self.said)):
-                self.url = found[1]
-                httpx.get(f"{self.url}/healthz", timeout=20).raise_for_status()
-                return self
-            time.sleep(0.02)
-        raise AssertionError("it does not serve: " + "\n".join(self.said))
-
     @property
-    def port(self) -> int:
-        return int(self.url.rpartition(":")[2])
+    def tokens(self) -> dict[str, str]:
+        """What each annotator proves to be invited with, in the order of the invitations."""
+        links = (re.match(r"(a-\w+)  (\S+)/#(\S+)  ", line) for line in self.printed)
+        return {link[1]: link[3] for link in links if link}
 
     @property
     def links(self) -> list[str]:
@@ -198,46 +172,28 @@ class Server:
         return Annotator(name, token, self.client())
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """End it with a signal and return its exit code."""
         for client in self.clients:
             client.close()
-        if self.process.poll() is None:
-            self.process.send_signal(how)
-        code = self.process.wait(20)
-        assert "Traceback" not in "\n".join(self.said), "\n".join(self.said)
-        return code
+        return super().stop(how)
 
 
-def starting() -> Iterator[Callable[..., Server]]:
-    started: list[Server] = []
-
-    def run(folder: Path, *words: object) -> Server:
-        place = [] if "--port" in words else ["--port", 0]
-        command = [*VALENZA, "annotate", str(folder), *map(str, [*place, *words])]
-        server = Server(
-            subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        )
-        started.append(server)
-        return server.wait()
-
-    yield run
-    for server in started:
-        server.stop(signal.SIGKILL)
-        for pipe in (server.process.stdout, server.process.stderr):
-            if pipe is not None:
-                pipe.close()
+def annotate(run: Callable[..., Server], folder: Path, *words: object) -> Server:
+    place = [] if "--port" in words else ["--port", 0]
+    return run([*VALENZA, "annotate", folder, *place, *words])
 
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Server]]:
     """`start(folder, *words)` starts `valenza annotate` on a folder, on a free port unless the words say which."""
-    yield from starting()
+    with starting(Server, environment()) as run:
+        yield partial(annotate, run)
 
 
 @pytest.fixture(scope="module")
 def start_module() -> Iterator[Callable[..., Server]]:
     """`start` for a server that all tests of a file share."""
-    yield from starting()
+    with starting(Server, environment()) as run:
+        yield partial(annotate, run)
 
 
 @pytest.fixture

@@ -1,55 +1,24 @@
 """A tiny model, and the real server on it."""
 
 import os
-import re
-import signal
 import socket
-import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from served import Served, starting
 
 RATE = 16_000
 ROOT = Path(__file__).resolve().parents[2]
 VALENZA = [sys.executable, "-m", "valenza"]
 
 
-@dataclass
-class Server:
-    """A server process and the lines it has said."""
-
-    process: subprocess.Popen[str]
-    said: list[str] = field(default_factory=list)
-    url: str = ""
-
-    def wait(self, seconds: float = 90) -> "Server":
-        """Wait until it serves."""
-
-        def listen() -> None:
-            for line in self.process.stderr or ():
-                self.said.append(line.rstrip())
-
-        threading.Thread(target=listen, daemon=True).start()
-        until = time.monotonic() + seconds
-        while time.monotonic() < until and self.process.poll() is None:
-            if found := re.search(r"serving at ([^\s,]+)", "\n".join(self.said)):
-                self.url = found[1]
-                httpx.get(f"{self.url}/healthz", timeout=30).raise_for_status()
-                return self
-            time.sleep(0.02)
-        raise AssertionError("it does not serve: " + "\n".join(self.said))
-
-    @property
-    def port(self) -> int:
-        return int(self.url.rpartition(":")[2])
+class Server(Served):
+    """`valenza serve`."""
 
     @property
     def stream(self) -> str:
@@ -77,14 +46,6 @@ class Server:
                 answer += part
         return answer
 
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """End it with a signal and return its exit code."""
-        if self.process.poll() is None:
-            self.process.send_signal(how)
-        code = self.process.wait(40)
-        assert "Traceback" not in "\n".join(self.said), "\n".join(self.said)
-        return code
-
 
 @pytest.fixture(scope="session")
 def tiny(corner: Any) -> Path:
@@ -107,22 +68,14 @@ def model(tiny: Path) -> Any:
 @pytest.fixture(scope="session")
 def start(tiny: Path, corner: Any) -> Iterator[Callable[..., Server]]:
     """`start(*words)` starts `valenza serve` on the tiny model, on a free port; `start(script=…)` another."""
-    started: list[Server] = []
+    with starting(Server, corner.environment | {"PYTHONWARNINGS": "default"}) as run:
 
-    def run(*words: object, script: str = "") -> Server:
-        command = [*VALENZA, "serve", str(tiny), "--port", "0", *map(str, words)]
-        if script:
-            command = [sys.executable, "-c", script, str(tiny)]
-        environment = corner.environment | {"PYTHONWARNINGS": "default"}
-        server = Server(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
-        started.append(server)
-        return server.wait()
+        def serve(*words: object, script: str = "") -> Server:
+            return run(
+                [sys.executable, "-c", script, tiny] if script else [*VALENZA, "serve", tiny, "--port", 0, *words]
+            )
 
-    yield run
-    for server in started:
-        server.stop(signal.SIGKILL)
-        if server.process.stderr is not None:
-            server.process.stderr.close()
+        yield serve
 
 
 @pytest.fixture(scope="session")

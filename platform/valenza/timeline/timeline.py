@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,9 +15,8 @@ from valenza.timeline.segments import USUAL, Segment, Segmenting, cells, cut
 if TYPE_CHECKING:
     from valenza.timeline.post import Audio2Emotion
 
-_SEAM = 1e-5
-"""Seconds before the end of a recording at which it is held where another is joined: less than a sample at 16 kHz."""
-_FRAME = 1 / FRAME_RATE
+FRAME = 1 / FRAME_RATE
+"""Seconds of a frame."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +44,7 @@ class Timeline:
             raise ValueError(f"a recording lasts longer than 0 s and not for ever; this one {self.duration} s")
         if not len(self.times) or not np.isfinite(self.times).all():
             raise ValueError("a timeline has at least one moment, and each at a finite time")
-        if self.times[0] < 0 or self.times[-1] > self.duration + _FRAME:
+        if self.times[0] < 0 or self.times[-1] > self.duration + FRAME:
             outside = self.times[0] if self.times[0] < 0 else self.times[-1]
             raise ValueError(f"a moment at {outside:g} s lies outside a recording of {self.duration:g} s")
         for field in ("times", "mixtures", "concentration"):
@@ -98,7 +96,7 @@ class Timeline:
         first = [start] if not len(inside) or start >= self.times[0] else []
         last = [end] if not len(inside) or end <= self.times[-1] else []
         times = np.concatenate([first, inside, last])
-        return self._read(times, start, end)
+        return self.read(times, start, end)
 
     def _place(self, given: float | int | None, default: float) -> float:
         if given is None:
@@ -107,7 +105,7 @@ class Timeline:
             raise ValueError(f"{given} is no time")
         return min(max(0.0, float(given + self.duration if given < 0 else given)), self.duration)
 
-    def _read(self, times: Float64[np.ndarray, " moments"], start: float = 0.0, end: float | None = None) -> "Timeline":
+    def read(self, times: Float64[np.ndarray, " moments"], start: float = 0.0, end: float | None = None) -> "Timeline":
         """Return what is said at these moments, of a recording that lasts from `start` to `end`."""
         sure = self.concentration
         return replace(
@@ -130,7 +128,7 @@ class Timeline:
         middles = np.minimum((np.arange(count) + 0.5) / rate_hz, self.duration)
         apart = np.median(np.diff(self.times)) if len(self.times) > 1 else self.duration
         if apart * rate_hz > 1 - 1e-6:
-            return self._read(middles)
+            return self.read(middles)
         edges = np.minimum(np.arange(count + 1) / rate_hz, self.duration)
         sure = self.concentration
         return replace(
@@ -151,46 +149,17 @@ class Timeline:
 
     @staticmethod
     def join(timelines: Many["Timeline"], name: str | None = None) -> "Timeline":
-        """Return recordings one after another; each says what it says alone, up to the seam.
+        """Return recordings one after another; see `together.join`."""
+        from valenza.timeline.together import join
 
-        Where two do not agree at their seam, the first is held until 10 µs before it. The name is that of the first
-        unless another is given. There is a concentration where all have one.
-        """
-        first, sure = _alike(timelines)
-        parts = [_table(first, 0.0)]
-        begun = first.duration
-        for before, timeline in pairwise(timelines):
-            parts[-1:] = _sewn(parts[-1], _table(timeline, begun), begun, min(_SEAM, before.duration / 2))
-            begun += timeline.duration
-        keys = np.concatenate(parts)
-        name = first.name if name is None else name
-        return Timeline(keys[:, 0], first.classes, keys[:, 2:], begun, keys[:, 1] if sure else None, name)
+        return join(timelines, name)
 
     @staticmethod
     def mean(timelines: Many["Timeline"], weights: Many[float | int] | None = None) -> "Timeline":
-        """Return the weighted mean of what several models, or several hearings, say of the same recording.
+        """Return the weighted mean of several timelines of one recording; see `together.mean`."""
+        from valenza.timeline.together import mean
 
-        It has the moments of all of them. There is a concentration, also a mean, where all have one.
-        """
-        first, sure = _alike(timelines)
-        shares = np.ones(len(timelines)) if weights is None else np.asarray(weights, np.float64)
-        if shares.shape != (len(timelines),) or not np.isfinite(shares).all() or (shares < 0).any() or not shares.sum():
-            raise ValueError(f"{len(timelines)} timelines take as many weights of 0 or more, not all 0: {weights}")
-        if max(abs(timeline.duration - first.duration) for timeline in timelines) > _FRAME:
-            lengths = ", ".join(f"{timeline.duration:g} s" for timeline in timelines)
-            raise ValueError(f"timelines of one recording are equally long; these are {lengths}")
-        if any(not np.array_equal(timeline.times, first.times) for timeline in timelines):
-            together = np.unique(np.round(np.concatenate([timeline.times for timeline in timelines]), 6))
-            shortest = min(timeline.duration for timeline in timelines)
-            within = together[together <= shortest] if together[0] <= shortest else np.array([shortest])
-            timelines = [timeline._read(within) for timeline in timelines]
-        shares = shares / shares.sum()
-        return replace(
-            first,
-            times=timelines[0].times,
-            mixtures=np.einsum("t,tkc->kc", shares, np.stack([timeline.mixtures for timeline in timelines])),
-            concentration=shares @ np.stack([_sureness(timeline) for timeline in timelines]) if sure else None,
-        )
+        return mean(timelines, weights)
 
     def without(self, names: Many[str]) -> "Timeline":
         """Return the same with some classes struck out and the shares of the others divided by their sum.
@@ -295,38 +264,3 @@ class Timeline:
         from valenza.timeline.plot import picture
 
         return picture(self)
-
-
-def _alike(timelines: Many[Timeline]) -> tuple[Timeline, bool]:
-    """Return the first, and whether all have a concentration; refuses none at all and unlike classes."""
-    if not timelines:
-        raise ValueError("there is no timeline")
-    for timeline in timelines[1:]:
-        if timeline.classes != timelines[0].classes:
-            one, other = ", ".join(timelines[0].classes), ", ".join(timeline.classes)
-            raise ValueError(f"timelines of the same classes can be put together, not {one} and {other}")
-    return timelines[0], all(timeline.concentration is not None for timeline in timelines)
-
-
-def _sureness(timeline: Timeline) -> Float64[np.ndarray, " keys"]:
-    return np.zeros(len(timeline.times)) if timeline.concentration is None else timeline.concentration
-
-
-def _table(timeline: Timeline, start: float) -> Float64[np.ndarray, "keys columns"]:
-    """Return one row a moment: its time on a longer recording, its concentration or 0, its mixture."""
-    return np.column_stack([timeline.times + start, _sureness(timeline), timeline.mixtures])
-
-
-def _sewn(
-    before: Float64[np.ndarray, "keys columns"], after: Float64[np.ndarray, "more columns"], seam: float, gap: float
-) -> list[Float64[np.ndarray, "_ columns"]]:
-    """Return two neighbours with what holds each up to the seam."""
-    if np.array_equal(before[-1, 1:], after[0, 1:]):
-        rest = after[int(before[-1, 0] >= after[0, 0]) :]
-        return [before, rest] if len(rest) else [before]
-    held = np.array([np.interp(seam - gap, before[:, 0], column) for column in before.T])
-    held[0] = seam - gap
-    parts = [before[before[:, 0] < seam - gap], held[None]]
-    if after[0, 0] > seam:
-        parts.append(np.concatenate([[seam], after[0, 1:]])[None])
-    return [np.concatenate(parts), after]
