@@ -13,11 +13,19 @@ KINDS: tuple[Kind, ...] = ("non-commercial", "restricted", "unknown", "share-ali
 FREE: tuple[Kind, ...] = ("permissive", "share-alike")
 
 _WORDS: tuple[tuple[Kind, str], ...] = (
-    ("non-commercial", r"non[- ]?commercial|\bby-nc\b|\bnc\b"),
-    ("restricted", r"research|academic|agreement|signed|\bform\b|copyrighted|\bnd\b|by request|permission"),
+    ("non-commercial", r"non[- ]?commercial|\bby-nc\b|\bnc\b|\b(no|not|never|without|except)\b[^;]*commercial"),
+    ("non-commercial", r"commercial[^;]*\b(not|never|prohibit\w*|forbid\w*|excluded)\b"),
+    ("restricted", r"research|academic|education|non[- ]?profit|personal|private|commercial"),
+    ("restricted", r"agreement|signed|\bform\b|copyrighted|\bnd\b|by request|permission"),
     ("unknown", r"unknown|unclear|not (stated|verified)|none|no terms|^own\b|^$"),
-    ("share-alike", r"\bcc[ -]by-sa\b|\bgpl|\bodbl\b|\blgpl|\bagpl|\bcc[ -]sa\b"),
-    ("permissive", r"\bcc[ -]by[ -]\d|\bcc[ -]?0|public domain|\bmit\b|\bapache|\bbsd\b|\bdbcl\b|\bpddl\b"),
+)
+_VERSION = r"([ -]v?\d+(\.\d+)*)?( international| unported| only| or later)?"
+_FREE: tuple[tuple[Kind, str], ...] = (
+    ("share-alike", rf"(cc[ -]by-sa|cc[ -]sa|[al]?gpl|odbl){_VERSION}"),
+    (
+        "permissive",
+        rf"(cc[ -]by|cc[ -]?0|mit|apache|bsd|dbcl|pddl){_VERSION}( licen[cs]e)?|public domain|bsd-[23]-clause",
+    ),
 )
 _ACCESS: dict[Access, Kind] = {"non-commercial": "non-commercial", "agreement": "restricted", "unclear": "unknown"}
 
@@ -25,13 +33,19 @@ _ACCESS: dict[Access, Kind] = {"non-commercial": "non-commercial", "agreement": 
 def kind(licence: str, access: Access | None = None) -> Kind:
     """Return the strictest kind that a manifest's `licence` or `access` speaks of; `unknown` where neither is known.
 
-    What is not recognised is unknown, and never permissive.
+    A licence is free only where every part of the text is the name of a free one and nothing else: what is not
+    recognised is unknown, and never permissive.
     """
     written = " ".join(licence.lower().split())
     found: list[Kind] = [name for name, words in _WORDS if re.search(words, written)]
+    found += [_named(part) for part in re.split(r"[,;] *", written)] if not found else []
     if access in _ACCESS:
         found.append(_ACCESS[access])
-    return strictest(found or ["unknown"])
+    return strictest(found)
+
+
+def _named(part: str) -> Kind:
+    return next((name for name, words in _FREE if re.fullmatch(f"(contents )?({words})", part)), "unknown")
 
 
 def strictest(kinds: Iterable[Kind]) -> Kind:
