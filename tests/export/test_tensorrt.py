@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from valenza.errors import BAD_DATA, USAGE, DataError, UsageError
 from valenza.export.engines.bench import bench_engine, show_bench
-from valenza.export.engines.runner import EngineRunner, choose
-from valenza.export.engines.sidecar import Sidecar, import_library, read_engine, show_engine, sidecar_path
+from valenza.export.engines.runner import EngineRunner, choose, least
+from valenza.export.engines.sidecar import Reach, Sidecar, import_library, read_engine, show_engine, sidecar_path
 from valenza.export.engines.tensorrt import BATCH, SINGLE, build_engine
 
 onnx = pytest.importorskip("onnx", reason="`pip install valenza[export]`")
@@ -249,6 +249,18 @@ def test_the_first_profile_that_takes_a_batch_is_chosen(sidecar: Sidecar, rows: 
     else:
         with pytest.raises(UsageError, match="its profiles: single"):
             choose(sidecar, shapes)
+
+
+def test_a_short_batch_is_filled_up_for_a_profile_that_takes_so_many(sidecar: Sidecar) -> None:
+    live = {
+        "mel": Reach(min=(1, 16, 10), opt=(1, 16, 200), max=(4, 16, 300)),
+        "lengths": Reach(min=(1,), opt=(1,), max=(4,)),
+    }
+    two = sidecar.model_copy(update={"profiles": {"live": live, "batch": sidecar.profiles["batch"]}})
+    for rows, steps, wanted in ((1, 5, 10), (4, 20, 10), (8, 20, 30), (8, 500, 30), (9, 20, 0), (1, 9000, 0)):
+        assert least(two, "mel", (rows, 16, steps)) == wanted
+        if wanted:
+            choose(two, {"mel": (rows, 16, max(steps, wanted)), "lengths": (rows,)})
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -1,6 +1,6 @@
 """A TensorRT engine at work on this machine's GPU."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +55,11 @@ class EngineRunner:
     def inputs(self, audio: Tensor, lengths: Tensor) -> dict[str, Tensor]:
         """Return what the engine takes in of waveforms, with silence up to the shortest that it takes."""
         if self.spectrogram is None:
-            return {"audio": padded(audio, least(self.sidecar, "audio", 1)), "lengths": lengths}
+            return {"audio": padded(audio, least(self.sidecar, "audio", audio.shape)), "lengths": lengths}
         heard = whole(audio)
         frames = frames_of(lengths)
         mel = self.spectrogram(heard * own(heard.shape[1], lengths), frames)
-        return {"mel": padded(mel, least(self.sidecar, "mel", 2)), "lengths": frames}
+        return {"mel": padded(mel, least(self.sidecar, "mel", mel.shape)), "lengths": frames}
 
     def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the outputs for inputs that are on the GPU; they are there too, and complete."""
@@ -97,9 +97,19 @@ def choose(sidecar: Sidecar, shapes: Mapping[str, tuple[int, ...]]) -> int:
     raise UsageError(f"{sidecar.engine.file} takes no {name} of {shapes[name]}; its profiles: {limits}")
 
 
-def least(sidecar: Sidecar, name: str, axis: int) -> int:
-    """Return the smallest size that any profile takes on an axis of an input."""
-    return min(profile[name].min[axis] for profile in sidecar.profiles.values())
+def least(sidecar: Sidecar, name: str, shape: Sequence[int]) -> int:
+    """Return how long an input of this shape has to be made for the profile that takes it with the least silence.
+
+    0 where no profile takes so many recordings, or so long ones.
+    """
+    return min(
+        (
+            reach.min[-1]
+            for reach in (profile[name] for profile in sidecar.profiles.values())
+            if reach.takes((*shape[:-1], max(shape[-1], reach.min[-1])))
+        ),
+        default=0,
+    )
 
 
 def padded(values: Tensor, size: int) -> Tensor:

@@ -19,11 +19,15 @@ MOST = 0.01
 
 
 def scored_corpora(recipe: Recipe) -> list[str]:
-    """Return the zero-shot corpora of a recipe whose shards are here."""
+    """Return the zero-shot corpora of a recipe whose shards are here; none unless those of training are here too.
+
+    Training's tell which classes a score is over, and how often it had each.
+    """
     shards = recipe.data.shards
     if not isinstance(shards, Path):
         return list(recipe.data.zero_shot)
-    return [name for name in recipe.data.zero_shot if (shards / name / DESCRIPTION).is_file()]
+    here = {name for name in (*recipe.data.train, *recipe.data.zero_shot) if (shards / name / DESCRIPTION).is_file()}
+    return [name for name in recipe.data.zero_shot if name in here] if here >= {*recipe.data.train} else []
 
 
 def precision_cost(recipe: Recipe, exact: Engine, engine: Engine) -> dict[str, dict[str, Any]]:

@@ -28,7 +28,7 @@ def recordings(
         files = find_audio(audio)
         if missing := [file for file in files if not file.is_file()]:
             raise UsageError(f"--audio: there is no {missing[0]}")
-        chosen = [files[number] for number in _spread(len(files), count)]
+        chosen = [files[number] for number in spread(len(files), count)]
         return _usable(
             [read_audio(file) for file in chosen]
         ), f"{len(chosen)} files of {', '.join(place.name for place in audio)}"
@@ -45,11 +45,12 @@ def recordings(
         )
     index = read_index(shards, names)
     reader = Reader(shards, index)
-    clips = [reader.audio(row) for row in _spread(index.num_rows, count)]
+    clips = [reader.audio(row) for row in spread(index.num_rows, count)]
     return _usable(clips), f"{len(clips)} clips of {', '.join(names)}"
 
 
-def _spread(there: int, count: int) -> list[int]:
+def spread(there: int, count: int) -> list[int]:
+    """Return so many numbers below `there`, or all, as far apart as can be."""
     return [int(row) for row in np.unique(np.linspace(0, there - 1, min(count, there)).astype(int))]
 
 

@@ -12,13 +12,14 @@ from valenza.evaluation.listen import listen
 from valenza.evaluation.protocol import columns, predict
 from valenza.export.gate.cost import scored_corpora
 from valenza.export.gate.parity import Clip, stretched
-from valenza.export.gate.recordings import recordings
+from valenza.export.gate.recordings import recordings, spread
 from valenza.features.spectrogram import SAMPLE_RATE
 from valenza.inference.load import load
 from valenza.inference.model import Model, TorchEngine
 from valenza.labels.taxonomy import EMOTIONS
 from valenza.model.network import Network
 from valenza.recipe import Recipe
+from valenza.shards.read import Reader
 from valenza.stages.prepare import prepare, read_prior
 from valenza.stages.trained import RECIPE, read_recipe
 from valenza.terminal import say, table, track
@@ -66,19 +67,22 @@ def measure(
             asked = (
                 _scored(recipe, clips) if not audio and scored_corpora(recipe) else [(clip, EVERY) for clip in heard]
             )
-            told["labels"] = _labels(place, model, network, asked)
+            asked = [(clip, allowed) for clip, allowed in asked if len(clip) <= model.longest]
+            if asked:  # what is longer than the window cannot be padded to it
+                told["labels"] = _labels(place, model, network, asked)
     return told
 
 
 def _scored(recipe: Recipe, count: int) -> list[Asked]:
     """Return recordings of the zero-shot corpora, each with the columns of the classes that its corpus is scored on."""
-    found: list[Asked] = []
+    there: list[tuple[Reader, int, list[int]]] = []
     prepared = prepare(recipe)
     for name in scored_corpora(recipe):
         chosen = choose(recipe, name, prepared)
-        rows, reader = chosen.rows[chosen.scored], chosen.reader(recipe)
-        found += [(reader.audio(int(row)), columns(chosen.classes)) for row in rows]
-    return [found[number] for number in np.unique(np.linspace(0, len(found) - 1, min(count, len(found))).astype(int))]
+        reader, allowed = chosen.reader(recipe), columns(chosen.classes)
+        there += [(reader, int(row), allowed) for row in chosen.rows[chosen.scored]]
+    taken = [there[number] for number in spread(len(there), count)]
+    return [(reader.audio(row), allowed) for reader, row, allowed in taken]
 
 
 def _labels(run: Path, model: Model, network: Network, asked: Sequence[Asked]) -> dict[str, Any]:
@@ -87,7 +91,6 @@ def _labels(run: Path, model: Model, network: Network, asked: Sequence[Asked]) -
     Among the classes that a recording's corpus is scored on, as `valenza evaluate` decides, and among all.
     """
     recipe, prior = read_recipe(run), read_prior(run)
-    asked = [(clip, allowed) for clip, allowed in asked if len(clip) <= model.longest]
     clips = [clip for clip, _ in asked]
     own = [model.hear([clip])[0].mixture for clip in track(clips, "at their own length", len(clips))]
     padded = listen(network, clips, len(clips), padding="window", label="padded to the window").logits["masked"]

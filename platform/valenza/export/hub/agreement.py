@@ -1,5 +1,6 @@
 """Whether a folder that was written says what the run says, on recordings, read back as its users will read it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,15 +39,16 @@ class Agreement:
     """Against `valenza predict`, where the class that was written hears recordings a little differently."""
 
     def note(self, what: str, mine: Tensor, theirs: Tensor) -> None:
-        """Keep the greatest difference of two tensors."""
-        found = float((mine.double() - theirs.double()).abs().max()) if mine.numel() else 0.0
-        self.differences[what] = max(found, self.differences.get(what, 0.0))
+        """Keep the greatest difference of two tensors; infinity where something is not a number."""
+        apart = (mine.double() - theirs.double()).abs()
+        found = float(apart.max()) if apart.numel() else 0.0
+        self.differences[what] = max(found if apart.isfinite().all() else math.inf, self.differences.get(what, 0.0))
 
     def fault(self) -> str:
         """Return what is wrong; empty where both agree."""
         for what, found in self.differences.items():
             limit = SHARES if what in ("probabilities", "frames") else LOGITS
-            if not found <= limit:  # NaN included
+            if found > limit:
                 return f"{what} differ by {found:.1e} where {limit:.0e} is allowed"
         if self.same_label < self.clips:
             return f"{self.clips - self.same_label} of {self.clips} clips get another label than from `valenza predict`"
