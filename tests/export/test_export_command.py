@@ -1,14 +1,17 @@
 """`valenza export` and `valenza bench infer` as users run them."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
-from valenza.errors import DataError
-from valenza.export.gate.cost import precision_cost
+from valenza.cli.export import _plan
+from valenza.errors import DataError, UsageError
+from valenza.export.gate.cost import precision_cost, scored_corpora
 from valenza.export.onnx import graph
 from valenza.export.onnx import write as onnx_export
 from valenza.export.onnx.write import Check, export_onnx
@@ -71,6 +74,13 @@ def test_eight_bits_are_scored_on_the_zero_shot_corpus(corner: Any, run: Path, t
         (["--to", "tensorrt", "--sm", "ampere"], "'ampere' is no compute capability"),
         (["--to", "onnx", "--audio", "nowhere"], "--audio: there is no nowhere"),
         (["--to", "onnx", "--checkpoint", "step-9"], "step-9"),
+        (["--to", "hf", "--precision", "fp16"], "--precision is for --to onnx or tensorrt or triton"),
+        (["--to", "hf", "--source", "mel"], "--source is for --to onnx or tensorrt or triton"),
+        (["--to", "onnx", "--push-to-hub", "me/it"], "--push-to-hub is for --to hf"),
+        (["--to", "hf", "--private"], "--private is for --push-to-hub"),
+        (["--to", "onnx", "--out", "exports"], "the name of an ONNX file ends in .onnx"),
+        (["--to", "onnx", "--out", "."], "--out: . is a folder; name a file"),
+        (["--to", "triton", "--name", "süd"], "--name: 'süd' cannot be a model's name"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(corner: Any, run: Path, words: list[str], message: str) -> None:
@@ -139,12 +149,58 @@ def test_bench_infer_tells_cost_and_labels(corner: Any, run: Path) -> None:
     assert corner.run("bench", "infer").code == 64
 
 
+def test_bench_infer_pads_no_recording_that_is_longer_than_the_window(corner: Any, run: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "talk.wav", np.random.default_rng(2).normal(0, 0.1, 40 * 16_000), 16_000)
+    ended = corner.run("bench", "infer", run, "--audio", tmp_path / "talk.wav", "--rounds", 1, "--json")
+    assert ended.code == 0, ended.err
+    assert len(ended.json["lengths"]) == 6
+    assert "labels" not in ended.json
+
+
+def test_without_the_shards_of_training_nothing_can_be_scored(corner: Any, run: Path, tmp_path: Path) -> None:
+    recipe = read_recipe(run)
+    assert scored_corpora(recipe) == ["german"]
+    for kept in (["german"], ["english", "italian"], ["german", "english"]):
+        shards = tmp_path / "-".join(kept)
+        for name in kept:
+            shutil.copytree(corner.shards / name, shards / name)
+        data = recipe.data.model_copy(update={"shards": shards})
+        assert scored_corpora(recipe.model_copy(update={"data": data})) == []
+
+
+def test_a_run_is_called_as_its_folder(corner: Any, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = tmp_path / "runs" / "whisper-1.5"
+    shutil.copytree(run, named)
+    monkeypatch.chdir(named)
+    plan = _plan(Path(), "tensorrt", Path("my.engine"), "waveform", "fp16", None, None)
+    assert (plan.file, plan.target, plan.name) == (
+        Path("exports/whisper-1.5-fp16.onnx"),
+        Path("my.engine"),
+        "whisper-1.5",
+    )
+    assert _plan(Path(), "onnx", None, "waveform", "fp32", None, None).file == Path("exports/whisper-1.5.onnx")
+    (tmp_path / "v1.1.onnx").touch()
+    plan = _plan(tmp_path / "v1.1.onnx", "triton", None, "waveform", "fp32", None, None)
+    assert (plan.name, plan.file) == ("v1.1", tmp_path / "v1.1.onnx")
+    with pytest.raises(UsageError, match="is the ONNX file of which the engine is made"):
+        _plan(tmp_path / "v1.1.onnx", "tensorrt", tmp_path / "v1.1.onnx", "waveform", "fp32", None, None)
+
+
+def test_what_is_for_runs_is_not_for_files(corner: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.onnx").touch()
+    for words in (["--precision", "fp16"], ["--clips", 3], ["--checkpoint", "step-1"]):
+        ended = corner.run("export", tmp_path / "a.onnx", "--to", "tensorrt", *words)
+        assert ended.code == 64
+        assert f"{words[0]} is for a run folder" in ended.err
+
+
 def test_tables_are_made_of_reports(corner: Any, tmp_path: Path) -> None:
     cell = {"seconds": 1.0, "batch": 3, "recordings": 5, "same_label": 5}
     worst = {"logits": 2e-6, "probabilities": 3e-7, "frames": 4e-6, "concentration": 0.0, "past_end": 0.0}
     report = {
         "precision": "int8",
         "bytes": 27_100_000,
+        "network": 1e-5,
         "cells": [cell | worst, cell | worst | {"logits": 9e-6, "batch": 8}],
     }
     f1 = {"network": {"macro_f1": 0.895}, "exported": {"macro_f1": 0.889}}
@@ -163,7 +219,16 @@ def test_tables_are_made_of_reports(corner: Any, tmp_path: Path) -> None:
     assert row in told.splitlines()
     assert "| 1 s | 40.0 | 1/30.0 | 40.0 |" in told.splitlines()
     assert "338 of 339 recordings (339 clips of emodb) get the same label" in told
-    (tmp_path / "c.json").write_text("[]")
-    ended = corner.run("bench", "exports", tmp_path / "c.json")
-    assert ended.code == 64
-    assert "c.json: is neither a gate's report" in ended.err
+    ended = corner.run("bench", "exports", tmp_path / "b.json", "--into", page)
+    assert ended.code == 0
+    assert row in page.read_text().splitlines(), "a table of which there are no reports stays"
+    for held, message in (
+        ("[]", "is no gate's report"),
+        ('{"cells": [{"seconds": 1}]}', "was not written by this command"),
+        (json.dumps(report | {"cells": [cell | worst | {"logits": None}]}), "logits hold what is no number at 1 s"),
+        (json.dumps(report | {"network": 0.01}), "the network as it was trained is 0.01 away"),
+    ):
+        (tmp_path / "c.json").write_text(held)
+        ended = corner.run("bench", "exports", tmp_path / "c.json")
+        assert ended.code == 64
+        assert f"c.json: {message}" in ended.err or message in ended.err

@@ -167,18 +167,18 @@ def bench_stream(
 @app.command("exports")
 def bench_exports(
     reports: Annotated[
-        list[Path], typer.Argument(help="<model>.parity.json files, and what `bench infer --json` printed.")
+        list[Path],
+        typer.Argument(help="<model>.parity.json, <engine>.json, and what `bench infer --json` printed."),
     ],
     into: Annotated[
         Path | None, typer.Option(help="A Markdown page whose tables are replaced.", show_default=False)
     ] = None,
 ) -> None:
-    """Tables of how far exported files are from their network, and of what predictions cost."""
+    """Tables of how far exported files are from their network, and of what predictions and engines cost."""
     from valenza.evaluation.results import replace_table
-    from valenza.export.gate.tables import parity_table, read_reports, speed_table
+    from valenza.export.gate.tables import tables
 
-    read = read_reports(reports)
-    made = {"precision": parity_table(read), "speed": speed_table(read)}
+    made = tables(reports)
     if into is None:
         print("\n\n".join(made.values()))  # noqa: T201
         return

@@ -66,14 +66,9 @@ def write_triton(source: Path, folder: Path, name: str, serving: Serving = Servi
     that takes in audio. Clients give `audio` [batch, samples], rows with silence up to the longest, and `lengths`
     [batch, 1] in samples. Raises `UsageError` for a name that is none, `DataError` for another ONNX file.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
-        raise UsageError(f"{name!r} cannot be a model's name: letters, digits, `_`, `-` and `.`")
     known = read_source(source)
     mel = known.properties["source"] == "mel"
-    models = (f"{name}_spectrogram", name, f"{name}_waveform") if mel else (name,)
-    for model in models:
-        if (folder / model).exists():
-            raise UsageError(f"{folder / model}: is there already; remove it or give another name")
+    models = check_names(folder, name, mel=mel)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder, prefix=".") as place:  # a server may be watching the folder
@@ -85,6 +80,17 @@ def write_triton(source: Path, folder: Path, name: str, serving: Serving = Servi
     except OSError as error:
         raise WriteError(f"{folder}: cannot be written: {error.strerror or error}") from None
     return Repository(folder, models, models[-1])
+
+
+def check_names(folder: Path, name: str, *, mel: bool) -> tuple[str, ...]:
+    """Return the names of a repository's models; raises `UsageError` for what is none, or is there already."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        raise UsageError(f"--name: {name!r} cannot be a model's name: letters, digits, `_`, `-` and `.`")
+    models = (f"{name}_spectrogram", name, f"{name}_waveform") if mel else (name,)
+    for model in models:
+        if (folder / model).exists():
+            raise UsageError(f"{folder / model}: is there already; remove it or give another --name")
+    return models
 
 
 def _write_network(known: Source, folder: Path, name: str, serving: Serving) -> Ports:
