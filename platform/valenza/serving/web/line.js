@@ -50,6 +50,11 @@ export class Line {
     if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send('end');
   }
 
+  /** Nothing more is wanted: the place on the server is free at once. A stream that has ended is closed by the server. */
+  close() {
+    if (!this.#done) this.#end('');
+  }
+
   #end(reason) {
     this.#closed?.(reason);
     this.#closed = null;

@@ -6,6 +6,8 @@ import { Stage } from './stage.js';
 import { Timeline } from './timeline.js';
 import * as words from './words.js';
 
+const LAST = 30_000; // milliseconds without a word from the server after which what is left is given up
+
 const byId = (id) => document.getElementById(id);
 const stage = new Stage(byId('face'));
 const timeline = new Timeline(byId('timeline'));
@@ -60,16 +62,26 @@ function tell(mixture) {
   byId('timeline').setAttribute('aria-label', `Now ${model.classes[best]}, ${words.percent(mixture[best])}.`);
 }
 
+/** Nothing is told yet: what an earlier stream left goes. */
+function forget() {
+  legend();
+  byId('label').textContent = '—';
+  byId('share').textContent = '';
+  byId('timeline').setAttribute('aria-label', 'No emotions have been heard yet.');
+}
+
 /** One stream, from the choice of a source to its end. */
 class Session {
   #line = null;
   #flow = null;
+  #late = 0;
   #over = false;
 
   async run(what, open) {
     heard = 0;
     timeline.clear(model.classes.map((name) => model.colours[name]));
     stage.rest();
+    forget();
     try {
       this.#flow = await open();
       if (this.#over) return await this.#flow.stop();
@@ -79,6 +91,7 @@ class Session {
       if (this.#over) return undefined;
       this.#line.settings({ rate: this.#flow.rate });
       await this.#flow.begin((samples) => this.#sound(samples));
+      if (this.#over) return undefined;
       show('live', words.live(what, latency));
     } catch (problem) {
       this.end('failed', problem instanceof NoSound ? problem.message : words.lost(problem.message));
@@ -94,6 +107,8 @@ class Session {
   }
 
   #said(message) {
+    if (this.#over) return;
+    if (this.#late) this.#wait();
     if (message.type === 'moments') {
       for (const moment of message.moments) timeline.add(moment);
       const { mixture } = message.moments.at(-1);
@@ -107,19 +122,29 @@ class Session {
     if (reason) this.end('failed', words.lost(reason));
   }
 
+  #wait() {
+    clearTimeout(this.#late);
+    this.#late = setTimeout(() => this.end('failed', words.lost(words.SILENT)), LAST);
+  }
+
   /** No more sound; what is left is still told. */
   finish() {
     if (document.body.dataset.state !== 'live') return this.end('rest', words.REST);
     show('ending', words.ENDING);
     this.#flow.stop();
+    stage.hush();
     this.#line.finish();
+    this.#wait();
     return undefined;
   }
 
   end(state, text) {
     if (this.#over) return;
     this.#over = true;
+    clearTimeout(this.#late);
     this.#flow?.stop();
+    this.#line?.close();
+    stage.hush();
     session = null;
     show(state, text);
   }

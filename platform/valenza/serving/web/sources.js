@@ -1,6 +1,7 @@
 // Where sound comes from: a microphone, or a file that is played as it is sent.
 
 const RATE = 16_000;
+const MOST = 96_000; // hertz: the server takes no more
 const CAPTURE = new URL('./capture.js', import.meta.url);
 
 /** What kept the sound from coming, in words for whoever sits before the page. */
@@ -12,10 +13,15 @@ const REFUSALS = {
   NotReadableError: 'The microphone is in use by another program.',
 };
 
-/** A context with the worklet that cuts sound into messages. */
+/** A context with the worklet that cuts sound into messages; it keeps its own rate where `rate` is null. */
 async function contextAt(rate) {
   const context = new AudioContext(rate ? { sampleRate: rate } : {});
-  await context.audioWorklet.addModule(CAPTURE);
+  try {
+    await context.audioWorklet.addModule(CAPTURE);
+  } catch (problem) {
+    await context.close();
+    throw new NoSound('The server cannot be reached.', { cause: problem });
+  }
   return context;
 }
 
@@ -24,16 +30,19 @@ class Flow {
   #context;
   #source;
   #release;
+  #every;
 
   constructor(context, source, release) {
     this.#context = context;
     this.#source = source;
     this.#release = release;
-    this.rate = context.sampleRate;
+    this.#every = Math.ceil(context.sampleRate / MOST);
+    this.rate = context.sampleRate / this.#every;
   }
 
   async begin(heard) {
-    const capture = new AudioWorkletNode(this.#context, 'capture', { numberOfOutputs: 0 });
+    const processorOptions = { every: this.#every };
+    const capture = new AudioWorkletNode(this.#context, 'capture', { numberOfOutputs: 0, processorOptions });
     capture.port.onmessage = ({ data }) => heard(data);
     this.#source.connect(capture);
     if (this.#source instanceof AudioBufferSourceNode) {
@@ -43,10 +52,13 @@ class Flow {
     await this.#context.resume();
   }
 
+  /** May be called again. */
   async stop() {
+    if (!this.#release) return;
     this.#release();
+    this.#release = null;
     this.#source.disconnect();
-    if (this.#context.state !== 'closed') await this.#context.close();
+    await this.#context.close();
   }
 }
 
@@ -62,19 +74,19 @@ export async function microphone() {
     throw new NoSound(REFUSALS[problem.name] ?? `The microphone does not work: ${problem.message}`);
   }
   const release = () => stream.getTracks().forEach((track) => track.stop());
-  for (const rate of [RATE, null]) { // some browsers hear a microphone at its own rate only: the server takes any
-    const context = await contextAt(rate);
+  let problem;
+  for (const rate of [RATE, null]) { // some browsers hear a microphone at its own rate only
+    let context = null;
     try {
+      context = await contextAt(rate);
       return new Flow(context, context.createMediaStreamSource(stream), release);
-    } catch (problem) {
-      await context.close();
-      if (rate === null) {
-        release();
-        throw new NoSound(`The microphone does not work: ${problem.message}`);
-      }
+    } catch (met) {
+      problem = met;
+      await context?.close();
     }
   }
-  return null;
+  release();
+  throw problem instanceof NoSound ? problem : new NoSound(`The microphone does not work: ${problem.message}`);
 }
 
 /** A file, played once at its own speed; `ended` is called at its end. Throws `NoSound` where it cannot be read. */

@@ -3,7 +3,9 @@
 import { Face } from './avatar/face.js';
 import { Performer } from './avatar/performer.js';
 import { loadRig } from './avatar/rig.js';
+import * as words from './words.js';
 
+const CALM = window.matchMedia('(prefers-reduced-motion: reduce)');
 const RIG = new URL('./avatar/rig.json', import.meta.url);
 const EASE = 0.25; // seconds in which most of the way to a new mixture is gone
 const FLOOR = 1e-3; // RMS of a full scale of 1 below which nobody speaks
@@ -11,7 +13,7 @@ const RANGE = 32; // decibels under the loudest at which the mouth is shut, as i
 const FADE = 0.998; // how the memory of the loudest fades with every 20 ms
 const RELEASE = 0.65; // share of the opening that is left 20 ms after the voice has stopped
 
-/** A performer whose mixture and mouth are what they are now. */
+/** A performer whose mixture and mouth are what they are now; who wants less motion sees nothing else move. */
 class Live extends Performer {
   constructor(face, rig) {
     super(face, rig, null, null, 5);
@@ -29,6 +31,24 @@ class Live extends Performer {
 
   opening() {
     return this.mouth;
+  }
+
+  weights(clock) {
+    return CALM.matches ? this.rig.weights(this.shown, this.mouth) : super.weights(clock);
+  }
+
+  sway(clock) {
+    return CALM.matches ? [0, 0, 0] : super.sway(clock);
+  }
+
+  /** Each emotion's share of what is shown. */
+  shares() {
+    return this.rig.classes.map((name, place) => `${name} ${words.percent(this.shown[place])}`);
+  }
+
+  /** The emotion that is shown most. */
+  first() {
+    return this.rig.classes[this.shown.indexOf(Math.max(...this.shown))];
   }
 }
 
@@ -77,6 +97,11 @@ export class Stage {
     }
   }
 
+  /** Nobody speaks any more. */
+  hush() {
+    if (this.#live) this.#live.mouth = 0;
+  }
+
   /** Show the face at this moment of the page, in seconds. */
   draw(clock) {
     const live = this.#live;
@@ -86,5 +111,8 @@ export class Stage {
     live.shown = live.shown.map((share, c) => kept * share + (1 - kept) * live.goal[c]);
     live.pose(clock);
     this.#canvas.dataset.mouth = live.mouth.toFixed(3);
+    this.#canvas.dataset.mixture = live.shares().join(', ');
+    const label = `A face that shows ${live.first()} most`;
+    if (label !== this.#canvas.getAttribute('aria-label')) this.#canvas.setAttribute('aria-label', label);
   }
 }

@@ -4,6 +4,7 @@ export const REST = 'Nothing is being heard. Choose the microphone or a file.';
 export const CONNECTING = 'Connecting to the server.';
 export const ASKING = 'Waiting for the microphone: your browser may ask you for it.';
 export const ENDING = 'Stopped; the last moments are on their way.';
+export const SILENT = 'The last moments did not come.';
 
 export const live = (what, latency) =>
   `Live: ${what} is being heard. Emotions follow ${latency.toFixed(1).replace(/\.0$/, '')} s or so after the sound.`;
