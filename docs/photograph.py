@@ -79,11 +79,8 @@ def of_faces(faces: dict[str, dict[str, float]], size: int, caption: int = 0) ->
 
 
 SHOTS = [
-    *(Shot(f"avatar-{name}", of_faces({name: mixture}, size=360)) for name, mixture in FACES.items()),
     Shot("avatar", of_faces(FACES | {"half happiness, half surprise": HALVES}, size=240, caption=28)),
-    Shot("annotate-consent", of_annotation(None, "consent")),
     Shot("annotate-trial", of_annotation(9, "trial", "Space")),
-    Shot("annotate-finished", of_annotation(24, "finished")),
 ]
 
 
