@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from jaxtyping import Float32, Int64
 
+from valenza.cli.predict import predict
+from valenza.errors import ValenzaError
 from valenza.inference.model import Model
 from valenza.labels.taxonomy import EMOTIONS
 
@@ -73,3 +76,31 @@ def run(corner: Any) -> Path:
         ended = corner.run("train", corner.recipe, "training.steps=4", "--out", folder)
         assert ended.code == 0, ended.err
     return Path(folder)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def ask(run: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    """Runs the command's words in this process, where every array's shape and type is checked."""
+    app = typer.Typer()
+    app.command()(predict)
+
+    def command(*words: object) -> Answer:
+        code, why = 0, ""
+        capsys.readouterr()
+        try:
+            app([str(run), *map(str, words)], standalone_mode=False)
+        except ValenzaError as error:
+            code, why = error.code, str(error)
+        out, err = capsys.readouterr()
+        return Answer(code, out, err + why)
+
+    return command

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import tracemalloc
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,6 +14,7 @@ from valenza.evaluation.dynamic.picture import COLOURS
 from valenza.labels.sequences import frame_times
 from valenza.labels.taxonomy import EMOTIONS
 from valenza.timeline.plot import picture, write_picture
+from valenza.timeline.segments import USUAL, Segmenting
 from valenza.timeline.timeline import Timeline
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -68,6 +70,34 @@ def test_bands_and_legend_have_the_colours_of_the_emotions() -> None:
     assert not {"audio", "Σ α"} & {*texts}
     assert root.attrib["aria-label"].endswith("anger from 1.0 to 2.0 s, neutral from 2.0 to 3.0 s.")
     assert timeline._repr_svg_() == picture(timeline)
+
+
+def test_the_band_is_segmented_as_asked() -> None:
+    mixtures = np.repeat(np.eye(8)[[0, 5, 0]], [50, 10, 50], axis=0) * 0.3 + 0.7 / 8
+    timeline = Timeline(frame_times(110), EMOTIONS, mixtures, 2.2)
+
+    def bands(settings: Segmenting) -> list[str | None]:
+        root = ElementTree.fromstring(picture(timeline, segmenting=settings))
+        assert not [note for note in said(root) if "left out" in note]
+        return [part.get("fill") for part in root.iter(f"{SVG}rect") if part.get("height") == "26"]
+
+    happy, angry = COLOURS["happiness"], COLOURS["anger"]
+    assert bands(USUAL) == bands(Segmenting(0.5, 0.0)) == [happy]
+    assert bands(Segmenting(0.0, 0.0)) == bands(Segmenting(0.2, 0.2)) == [happy, angry, happy]
+    long = picture(spoken(600.0), segmenting=Segmenting(0.0, 0.0))
+    assert "Emotions of less than 1.8 s are left out of the band." in said(ElementTree.fromstring(long))
+
+
+def test_a_waveform_takes_no_memory_but_the_audio_s() -> None:
+    audio = np.full(16_000 * 600, -32_768, np.int16)
+    timeline = Timeline(np.array([0.0]), EMOTIONS, np.full((1, 8), 1 / 8), 600.0)
+    tracemalloc.start()
+    drawn = picture(timeline, audio)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < audio.nbytes / 4
+    (wave,) = re.findall('class="wave" d="M([^"]*)Z', drawn)
+    assert max(float(pair.split()[1]) for pair in wave.split("L")) == 112  # full scale, at the strip's lower edge
 
 
 def test_classes_of_another_taxonomy_have_colours_of_their_own() -> None:

@@ -4,55 +4,25 @@ import csv
 import io
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-import typer
 
-from valenza.cli.predict import predict
-from valenza.errors import ValenzaError
 from valenza.inference.load import load
 from valenza.labels.taxonomy import EMOTIONS
-from valenza.timeline.files import Fault, Heard, find_audio, hear_files
+from valenza.timeline import answers
 from valenza.timeline.formats import FORMATS, suffix
+from valenza.timeline.post import Post
+from valenza.timeline.segments import USUAL, Segmenting
 from valenza.timeline.sound import read_audio
 from valenza.timeline.timeline import Timeline
 from valenza.timeline.windows import Windows, mixture_of, timeline_of
 
 RATE = 16_000
-Ask = Callable[..., "Answer"]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def ask(run: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
-    """Runs the command's words in this process, where every array's shape and type is checked."""
-    app = typer.Typer()
-    app.command()(predict)
-
-    def command(*words: object) -> Answer:
-        code, why = 0, ""
-        capsys.readouterr()
-        try:
-            app([str(run), *map(str, words)], standalone_mode=False)
-        except ValenzaError as error:
-            code, why = error.code, str(error)
-        out, err = capsys.readouterr()
-        return Answer(code, out, err + why)
-
-    return command
+Ask = Callable[..., Any]
 
 
 def hum(seconds: float, rate: int = RATE, channels: int = 1) -> np.ndarray:
@@ -129,17 +99,35 @@ def test_every_format_of_several_recordings_is_a_folder_of_files(
     assert all(file.stat().st_size > 15 for file in out.rglob("*.*"))
 
 
-def test_timelines_are_shaped_as_asked(ask: Ask, run: Path, mixed: Path) -> None:
+def test_a_timeline_is_what_the_model_says(ask: Ask, run: Path, mixed: Path) -> None:
     file = mixed / "inner" / "short.flac"
-    plain = ask(file, "--timeline", "--format", "json", "--step", 0.1)
-    timeline = Timeline.from_json(plain.out)
+    timeline = Timeline.from_json(ask(file, "--timeline", "--format", "json", "--step", 0.1).out)
     expected = timeline_of(load(run), read_audio(file), Windows(step=0.1))
     np.testing.assert_allclose(timeline.mixtures, expected.mixtures, atol=2e-6)
-    words = ("--ban", "fear,other", "--contrast", 2, "--top-k", 2, "--smooth", 0.3, "--rate", 5, "--hysteresis", 0)
-    shaped = Timeline.from_json(ask(file, "--timeline", "--format", "json", *words, "--min-duration", 0).out)
-    assert shaped.classes == tuple(emotion for emotion in EMOTIONS if emotion not in ("fear", "other"))
-    np.testing.assert_allclose(np.diff(shaped.times), 0.2)
-    assert not np.allclose(shaped.mixtures[0], timeline.without(["fear", "other"]).at(shaped.times[0])[0], atol=1e-3)
+
+
+def test_timelines_are_shaped_as_asked(
+    ask: Ask, made: Any, noise: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, file = made(framewise=True), tmp_path / "a.wav"
+    monkeypatch.setattr(answers, "load", lambda place: model)
+    soundfile.write(file, noise(6.0), RATE)
+    said = timeline_of(model, read_audio(file)).without(["fear", "other"])
+    expected = Post(contrast=2.0, top=2, smoothing=0.3).apply(said)
+    words = ("--format", "json", "--ban", "fear,other", "--contrast", 2, "--top-k", 2, "--smooth", 0.3)
+    told = {}
+    for cut, settings in (((), USUAL), (("--hysteresis", 0, "--min-duration", 0), Segmenting(0.0, 0.0))):
+        text = ask(file, "--timeline", *words, *cut, "--rate", 5).out
+        shaped, wanted = Timeline.from_json(text), expected.resample(5)
+        assert shaped.classes == wanted.classes
+        np.testing.assert_allclose(shaped.times, wanted.times, atol=1e-6)
+        np.testing.assert_allclose(shaped.mixtures, wanted.mixtures, atol=2e-6)
+        told[settings] = [tuple(part.values()) for part in json.loads(text)["recordings"][0]["segments"]]
+        assert told[settings] == [
+            (pytest.approx(start), pytest.approx(end), label, pytest.approx(share, abs=1e-5))
+            for start, end, label, share in expected.segments(settings)
+        ]
+    assert 1 < len(told[USUAL]) < len(told[Segmenting(0.0, 0.0)])
 
 
 def test_a_mixture_is_shaped_too(ask: Ask, mixed: Path) -> None:
@@ -218,33 +206,3 @@ def test_a_model_that_is_none_is_explained(corner: Any, mixed: Path, tmp_path: P
     ended = corner.run("predict", tmp_path, mixed / "short.wav")
     assert ended.code == 64
     assert "neither a run folder" in ended.err
-
-
-def test_padding_costs_little(made: Any, tmp_path: Path) -> None:
-    """Files are heard with others of their length: a batch of mixed lengths would cost 30 s for each."""
-    engine = type(made(framewise=False).engine)()
-    lengths = [0.3, 30.0, 0.5, 12.0, 1.0, 0.9, 0.31, 13.0, 0.52, 65.0]
-    for number, seconds in enumerate(lengths):
-        soundfile.write(tmp_path / f"{number}.wav", hum(seconds), RATE)
-    model = made(framewise=False, engine=engine)
-    found = list(hear_files(model, find_audio([tmp_path])))
-    assert all(isinstance(each, Heard) for each in found)
-    assert engine.heard < 1.1 * sum(lengths) * RATE
-    assert engine.calls < len(lengths)
-
-
-def test_what_breaks_the_model_is_a_fault_of_its_own_file(made: Any, tmp_path: Path) -> None:
-    class Breaks(type(made(framewise=False).engine)):  # type: ignore[misc]
-        def __call__(self, audio: np.ndarray, lengths: np.ndarray) -> dict[str, np.ndarray]:
-            said = super().__call__(audio, lengths)
-            said["mixture"][np.abs(audio).max(axis=1) > 0.5] = np.nan
-            return dict(said)
-
-    for name, level in (("good", 1.0), ("loud", 4.0), ("fine", 1.0)):
-        soundfile.write(tmp_path / f"{name}.wav", level * hum(1.0), RATE)
-    model = made(framewise=False, engine=Breaks())
-    found = {each.path.stem: each for each in hear_files(model, find_audio([tmp_path]))}
-    assert isinstance(found["loud"], Fault)
-    assert "not finite" in found["loud"].reason
-    assert isinstance(found["good"], Heard)
-    assert isinstance(found["fine"], Heard)

@@ -1,16 +1,20 @@
 """Any container becomes the same 16 kHz mono samples, in stretches or as a whole; what is no sound is refused."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 import soxr
+import torch
 
 from valenza.corpora.clip import Clip
 from valenza.errors import DataError, UsageError
 from valenza.shards.audio import load
+from valenza.timeline.files import Heard, hear_files
 from valenza.timeline.sound import Inflow, as_heard, blocks, promised, read_audio
+from valenza.timeline.windows import Whole
 
 LOSSLESS = [
     ("wav", "PCM_U8"),
@@ -70,6 +74,59 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path: Path, ending: str, subtyp
         read_audio(part)
 
 
+def test_a_flac_that_does_not_say_its_length_is_heard_to_its_end(made: Any, tmp_path: Path) -> None:
+    known, unknown = tmp_path / "known.flac", tmp_path / "unknown.flac"
+    soundfile.write(known, sung(48_000, 1), 48_000)
+    data = bytearray(known.read_bytes())
+    data[21] &= 0xF0  # the 36 bits of STREAMINFO's number of samples
+    data[22:26] = bytes(4)
+    unknown.write_bytes(data)
+    assert soundfile.info(str(unknown)).frames > 1 << 60
+    assert promised(unknown) == 0
+    np.testing.assert_array_equal(np.concatenate(list(blocks(unknown, 0.3))), read_audio(known))
+    (heard,) = hear_files(made(framewise=False), [unknown])
+    assert isinstance(heard, Heard)
+    assert heard.samples == len(read_audio(known))
+    unknown.write_bytes(data[:-2_000])
+    with pytest.raises(DataError, match="lost sync"):
+        read_audio(unknown)
+
+
+def test_a_promise_of_years_takes_no_memory(made: Any) -> None:
+    whole = Whole(made(framewise=False), 1 << 60)
+    assert [len(piece.audio) for piece in whole.pieces([np.zeros(1_000_000, np.int16)])] == [480_000, 480_000, 40_000]
+
+
+@pytest.mark.parametrize("levels", [(0.0, 0.3), (0.3, 0.0)])
+@pytest.mark.parametrize("tags", [(b"", b""), (b"ID3\3\0\0\0\0\x10\0" + bytes(2048), b"TAG" + bytes(125))])
+def test_an_mp3_of_varying_bit_rate_is_heard_whole_without_a_header(
+    tmp_path: Path, levels: tuple[float, float], tags: tuple[bytes, bytes]
+) -> None:
+    told, untold = tmp_path / "told.mp3", tmp_path / "untold.mp3"
+    samples = np.repeat(levels, 320_000) * np.random.default_rng(0).standard_normal(640_000)
+    with soundfile.SoundFile(told, "w", 32_000, 1, format="MP3", bitrate_mode="VARIABLE") as file:
+        file.write(samples)
+    data = told.read_bytes()
+    rates = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+    header = 144_000 * rates[data[2] >> 4] // 32_000 + (data[2] >> 1 & 1)
+    assert b"Xing" in data[:header]
+    untold.write_bytes(tags[0] + data[header:] + tags[1])
+    guessed = soundfile.info(str(untold)).frames
+    assert not 0.7 < guessed / 640_000 < 1.3
+    heard, expected = read_audio(untold), read_audio(told)
+    assert 0 <= len(heard) - len(expected) <= 1152  # a decoder that is told no end gives whole frames
+    loud = [np.abs(half.astype(float)).mean() > 1000 for half in np.array_split(heard, 2)]
+    assert loud == [level > 0 for level in levels]
+
+
+def test_an_mp3_that_is_cut_short_says_by_how_much(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, sung(32_000, 1, 8.0), 32_000)
+    path.write_bytes(path.read_bytes()[:-3_000])
+    with pytest.raises(DataError, match=r"a\.mp3: is cut short: \d+ of 256000 samples are missing"):
+        read_audio(path)
+
+
 @pytest.mark.parametrize(
     ("samples", "why"),
     [
@@ -113,6 +170,9 @@ def test_arrays_of_any_type_are_one_sound() -> None:
     for way in ways:
         np.testing.assert_array_equal(as_heard(way, 16_000), exact)
     assert len(as_heard(exact, 48_000)) == pytest.approx(800 / 3, abs=1)
+    for kind in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
+        np.testing.assert_array_equal(as_heard(torch.from_numpy(exact / 32768).to(kind), 16_000), exact)
+    np.testing.assert_array_equal(as_heard(torch.from_numpy(exact), 16_000), exact)
 
 
 @pytest.mark.parametrize(

@@ -128,9 +128,9 @@ def test_pieces_are_taken_in_their_order(made: Made, noise: Noise) -> None:
 
 
 def test_settings_that_cannot_be_are_refused(made: Made, noise: Noise) -> None:
-    for how, framewise in ((Streaming(look_ahead=0.1), True), (Streaming(look_ahead=9.0), True)):
+    for ahead in (0.1, 9.0, -1.0, 1e308, float("inf"), float("nan")):
         with pytest.raises(UsageError, match="ahead"):
-            Stream(made(framewise=framewise), how)
+            Stream(made(framewise=True), Streaming(look_ahead=ahead))
     with pytest.raises(UsageError, match="middle"):
         Stream(made(framewise=False), Streaming(look_ahead=0.5))
     with pytest.raises(UsageError, match="int16"):
@@ -209,6 +209,7 @@ def test_a_reader_that_leaves_is_no_error(corner: Any, run: Path) -> None:
         (("a.wav",), "standard input"),
         (("--sample-rate", "7"), "7 Hz"),
         (("--look-ahead", "0.1"), "middle"),
+        (("--rate", "inf"), "frame rate"),
         (("--ban", "hapiness"), "did you mean 'happiness'"),
     ],
 )

@@ -1,6 +1,7 @@
 """Timelines: what is cut, joined, resampled and averaged says the same as what it was made of."""
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jaxtyping
@@ -145,6 +146,12 @@ def test_resampling_reads_the_line_upwards_and_takes_means_downwards() -> None:
     np.testing.assert_allclose(timeline.resample(1e-3).mixtures, timeline.mixtures.mean(axis=0)[None], atol=1e-12)
 
 
+def test_two_moments_that_are_closer_at_the_end_are_still_read() -> None:
+    timeline = Timeline(np.array([0.7, 0.9, 1.0]), CLASSES, mixed(3, 0), 1.7)
+    faster = timeline.resample(5)
+    np.testing.assert_allclose(faster.mixtures, timeline.at(faster.times), atol=1e-12)
+
+
 @few
 @given(draws(), st.integers(0, 2**20), st.floats(0.1, 0.9))
 def test_the_mean_is_the_mean_at_every_moment(drawn: Drawn, seed: int, weight: float) -> None:
@@ -185,6 +192,11 @@ def test_banned_classes_are_gone_and_the_rest_keeps_its_proportions(drawn: Drawn
         np.testing.assert_allclose(rest.concentration[:, None] * rest.mixtures, alpha[:, columns], atol=1e-6)
 
 
+def test_a_name_alone_bans_no_other_that_it_holds() -> None:
+    timeline = Timeline(np.array([0.5]), ("happy", "unhappy", "calm"), np.array([[0.2, 0.3, 0.5]]), 1.0)
+    assert timeline.without("unhappy").classes == ("happy", "calm")
+
+
 def test_where_nothing_is_left_the_others_share_alike() -> None:
     certain = Timeline(np.array([0.5]), CLASSES, np.array([[0.0, 0.0, 1.0, 0.0]]), 1.0, np.array([9.0]))
     rest = certain.without("anger")
@@ -205,6 +217,15 @@ def test_nothing_that_is_done_changes_it(drawn: Drawn, more: Drawn) -> None:
     for result in results:
         with pytest.raises(ValueError, match="read-only"):
             result.mixtures[0, 0] = 1
+
+
+def test_a_picture_shows_the_segments_that_are_asked_for(tmp_path: Path) -> None:
+    timeline = Timeline(frame_times(100), CLASSES, np.repeat(np.eye(4), [40, 10, 40, 10], axis=0), 2.0)
+    timeline.plot(tmp_path / "usual.svg")
+    timeline.plot(tmp_path / "all.svg", segmenting=Segmenting(minimum_seconds=0.1))
+    usual, every = ((tmp_path / name).read_text("utf-8") for name in ("usual.svg", "all.svg"))
+    assert "sadness from 0.8 to 1.0 s" in every
+    assert "sadness from" not in usual
 
 
 def test_it_keeps_its_own_numbers() -> None:

@@ -13,6 +13,7 @@ from valenza.inference.model import Model
 from valenza.stages.sliding import Sliding, moments, starts
 from valenza.timeline.pieces import Cutter, Grid
 from valenza.timeline.sound import Inflow
+from valenza.timeline.stream import Stream, Streaming
 from valenza.timeline.windows import Windows, mixture_of, timeline_of
 
 FRAME = 320
@@ -58,20 +59,31 @@ def test_a_model_of_whole_clips_tells_the_middles(made: Made, noise: Noise) -> N
     assert timeline.concentration[3] == pytest.approx(alone.concentration.mean())
 
 
-def test_a_frame_level_model_tells_the_mean_of_its_windows(made: Made, noise: Noise) -> None:
-    model, audio = made(framewise=True), noise(7.2)
-    timeline = timeline_of(model, audio)
+@pytest.mark.parametrize(("seconds", "step"), [(7.2, 25), (7.5, 25), (2.02, 25), (3.0, 100), (7.4, 70)])
+def test_a_frame_level_model_tells_the_mean_of_its_windows(made: Made, noise: Noise, seconds: float, step: int) -> None:
+    model, audio = made(framewise=True), noise(seconds)
+    windows = Windows(2.0, step / 50)
+    timeline = timeline_of(model, audio, windows)
     frames = len(audio) // FRAME
     np.testing.assert_allclose(timeline.times, (np.arange(frames) + 0.5) / 50)
     shares, weights = np.zeros((frames, 8)), np.zeros((frames, 1))
-    for start in range(0, frames - 100 + 1, 25):
+    fade = np.minimum(np.arange(100) + 0.5, 99.5 - np.arange(100))[:, None]
+
+    def add(start: int, first: int) -> None:
         (said,) = model.hear([audio[start * FRAME : (start + 100) * FRAME]])
-        fade = np.minimum(np.arange(100) + 0.5, 99.5 - np.arange(100))[:, None]
-        shares[start : start + 100] += fade * said.frames
-        weights[start : start + 100] += fade
-    whole = (frames - 100) // 25 * 25 + 25  # beyond it, a window that ends with the recording is heard too
-    np.testing.assert_allclose(timeline.mixtures[:whole], (shares / np.maximum(weights, 1e-9))[:whole], atol=1e-12)
-    assert len(timeline.mixtures) == frames
+        shares[first : start + 100] += (fade * said.frames)[first - start :]
+        weights[first : start + 100] += fade[first - start :]
+
+    last = frames - 100
+    regular = range(0, last + 1, step)
+    for start in regular:
+        add(start, start)
+    if last not in regular:  # the window that ends with the recording joins in where the one before left off
+        add(last, regular[-1] + step)
+    np.testing.assert_allclose(timeline.mixtures, shares / weights, atol=1e-12)
+    stream = Stream(model, Streaming(windows))
+    told = [moment.mixture for at in range(0, len(audio), 999) for moment in stream.feed(audio[at : at + 999])]
+    np.testing.assert_allclose([*told, *(moment.mixture for moment in stream.close())], timeline.mixtures, atol=1e-12)
 
 
 @pytest.mark.parametrize("framewise", [False, True])

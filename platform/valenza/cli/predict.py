@@ -21,8 +21,13 @@ def predict(
     ] = None,
     timeline: Annotated[bool, typer.Option("--timeline", help="Emotions over time, and not of the whole.")] = False,
     form: Annotated[
-        str, typer.Option("--format", help="csv or json; of timelines also textgrid, audacity, rttm, a2f, arkit.")
-    ] = "csv",
+        str | None,
+        typer.Option(
+            "--format",
+            help="csv or json; of timelines also textgrid, audacity, rttm, a2f, arkit.",
+            show_default="that of --out's ending, or csv",
+        ),
+    ] = None,
     out: Annotated[
         str | None,
         typer.Option(help="A file; a name without ending is a folder of files.", show_default=False),
@@ -43,7 +48,7 @@ def predict(
         float | None, typer.Option(help="Lead that another emotion needs to take over.", show_default="0.1")
     ] = None,
     min_duration: Annotated[
-        float | None, typer.Option(help="Seconds of a segment, at least.", show_default="0.25")
+        float | None, typer.Option(help="Seconds of a segment, at least.", show_default="0.5")
     ] = None,
     rate: Annotated[
         float | None, typer.Option(min=0.01, help="Moments a second.", show_default="the model's own")
@@ -85,27 +90,36 @@ def _predict_files(told: dict[str, Any]) -> None:
         raise UsageError("which audio? give files or folders, or --stream")
     from valenza.timeline.answers import predict_files
     from valenza.timeline.files import find_audio
+    from valenza.timeline.formats import FORMATS
 
     wanted = _wanted(told)
     if not wanted.timeline:
         usual = {"smooth": None, "hysteresis": None, "min_duration": None, "rate": None, "window": None, "step": None}
         _refuse(told, usual, "only timelines have it: add --timeline")
-    if told["form"] != "arkit":
+    form = FORMATS[wanted.format]
+    if not form.segments and wanted.plot is None:
+        _refuse(told, {"hysteresis": None, "min_duration": None}, f"{form.name} holds no segments")
+    if not form.curves:
+        _refuse(told, {"rate": None}, f"{form.name} holds segments and no curves")
+    if form.name != "arkit":
         _refuse(told, {"spelling": "apple"}, "only --format arkit has it")
-    if told["form"] != "a2f":
+    if form.name != "a2f":
         _refuse(told, {"audio2emotion": False}, "only --format a2f has it")
     predict_files(told["model"], find_audio([Path(name) for name in told["audio"]]), wanted)
 
 
 def _wanted(told: dict[str, Any]) -> "Wanted":
     from valenza.timeline.answers import Wanted
-    from valenza.timeline.formats import FORMATS, Options
+    from valenza.timeline.formats import FORMATS, Options, of_ending
     from valenza.timeline.post import Audio2Emotion
     from valenza.timeline.segments import USUAL, Segmenting
     from valenza.timeline.targets import Target
     from valenza.timeline.windows import Windows
 
-    form, out, plot = told["form"], told["out"], told["plot"]
+    out = None if told["out"] is None else Target.of(told["out"])
+    plot = None if told["plot"] is None else Target.of(told["plot"])
+    file = None if out is None or out.folder else out.path
+    form = told["form"] or ("csv" if file is None else of_ending(file))
     _one_of("--format", form, tuple(FORMATS))
     _one_of("--spelling", told["spelling"], ("apple", "nvidia"))
     try:
@@ -118,15 +132,15 @@ def _wanted(told: dict[str, Any]) -> "Wanted":
     return Wanted(
         timeline=told["timeline"] or form not in ("csv", "json") or plot is not None,
         format=form,
-        out=None if out is None else Target.of(out),
-        plot=None if plot is None else Target.of(plot),
+        out=out,
+        plot=plot,
         ban=_ban(told["ban"]),
         post=_post(told),
         windows=Windows(told["window"], told["step"]),
         options=Options(
             segmenting=segmenting,
             rate=told["rate"],
-            form="json" if form in ("a2f", "arkit") and out is not None and out.endswith(".json") else None,
+            form="json" if file is not None and file.suffix.lower() == ".json" else None,
             spelling=told["spelling"],
             audio2emotion=Audio2Emotion() if told["audio2emotion"] else None,
         ),
@@ -139,13 +153,14 @@ def _predict_stream(told: dict[str, Any]) -> None:
         raise UsageError("a stream is read from standard input: `ffmpeg … -f s16le - | valenza predict --stream MODEL`")
     files_only = {
         "timeline": False,
-        "form": "csv",
+        "form": None,
         "out": None,
         "plot": None,
         "hysteresis": None,
         "min_duration": None,
         "spelling": "apple",
         "audio2emotion": False,
+        "batch": 16,
     }
     _refuse(told, files_only, "streams are told moment by moment, as JSON lines")
     from valenza.inference.load import load

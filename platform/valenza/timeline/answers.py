@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,8 @@ from valenza.terminal import say, track
 from valenza.timeline.files import TOGETHER, Fault, Heard, hear_files
 from valenza.timeline.formats import FORMATS, Options, suffix
 from valenza.timeline.formats.options import legible
-from valenza.timeline.post import Post
+from valenza.timeline.plot import check_name
+from valenza.timeline.post import Post, slots
 from valenza.timeline.sound import read_audio
 from valenza.timeline.targets import Target, names
 from valenza.timeline.windows import Windows
@@ -50,27 +53,43 @@ def predict_files(place: str | Path, files: Sequence[Path], wanted: Wanted) -> N
     What can be heard is written, also where other files cannot; `DataError` then names each of those. Raises
     `UsageError` and `WriteError` before anything is heard, where that can be known.
     """
-    _check(files, wanted)
+    called = names(files)
+    _check(files, called, wanted)
     model = load(place)
     check_left(model.seen, wanted.ban)
     _tell_calibration(Path(place), model.details.get("checkpoint", ""))
-    heard: dict[Path, Heard] = {}
-    faults: dict[Path, str] = {}
-    called = names(files)
     windows = wanted.windows if wanted.timeline else None
     if windows is not None:
         windows.of(model)
-    found = hear_files(model, files, windows, together=wanted.together)
-    for each in track(found, "heard", len(files)):
-        if isinstance(each, Fault):
-            faults[each.path] = each.reason
-            continue
-        done = _finish(each, called[each.path], wanted)
-        if done is not None:
-            heard[each.path] = done
-    _write([heard[file] for file in files if file in heard], called, wanted)
+    heard: dict[Path, Heard] = {}
+    faults: dict[Path, str] = {}
+    with _naming(faults, files):
+        try:
+            for each in track(hear_files(model, files, windows, together=wanted.together), "heard", len(files)):
+                done = _finish(each, called[each.path], wanted) if isinstance(each, Heard) else each
+                if isinstance(done, Fault):
+                    faults[done.path] = done.reason
+                elif done is not None:
+                    heard[done.path] = done
+        finally:  # also where a disk is full or the user has had enough
+            _write([heard[file] for file in files if file in heard], wanted)
+
+
+@contextmanager
+def _naming(faults: Mapping[Path, str], files: Sequence[Path]) -> Iterator[None]:
+    """Raise `DataError` that names the faults there are in the end; where another error ends it, they are said."""
+
+    def told() -> str:
+        return "\n".join(faults[file] for file in files if file in faults)
+
+    try:
+        yield
+    except BaseException:
+        if faults:
+            say(told())
+        raise
     if faults:
-        raise DataError("\n".join(faults[file] for file in files if file in faults))
+        raise DataError(told())
 
 
 def _tell_calibration(run: Path, checkpoint: str) -> None:
@@ -88,60 +107,75 @@ def check_left(seen: Sequence[str], ban: Sequence[str]) -> None:
         raise UsageError(f"--ban: the model tells {', '.join(seen)}, and none of these is left")
 
 
-def _check(files: Sequence[Path], wanted: Wanted) -> None:
-    for target, what in ((wanted.out, "--out"), (wanted.plot, "--plot")):
+def _check(files: Sequence[Path], called: Mapping[Path, str], wanted: Wanted) -> None:
+    """Raise `UsageError` and `WriteError` for what could not be written once it was heard; makes folders."""
+    form = FORMATS[wanted.format]
+    if wanted.out is None and len(files) > 1 and not form.several:
+        raise UsageError(f"{form.name} holds one recording and there are {len(files)}; give --out a folder")
+    file = None if wanted.out is None or wanted.out.folder else wanted.out.path
+    if file is not None and file.suffix.lower() not in [ending.lower() for ending in form.suffixes]:
+        raise UsageError(f"--out: {file}: {form.name} is written as {' or '.join(form.suffixes)}")
+    if wanted.plot is not None and not wanted.plot.folder:
+        check_name(wanted.plot.path)
+    if form.name == "a2f":
+        try:
+            slots(tuple(emotion for emotion in EMOTIONS if emotion not in wanted.ban))
+        except ValueError as error:
+            raise UsageError(f"--ban: {error}") from None
+    recordings = {os.path.realpath(file) for file in files}
+    for target, what, ending, several in (
+        (wanted.out, "--out", suffix(form.name, wanted.options.form), form.several),
+        (wanted.plot, "--plot", ".svg", False),
+    ):
         if target is None:
             continue
-        if not target.folder and len(files) > 1 and (what == "--plot" or not FORMATS[wanted.format].several):
+        if not target.folder and len(files) > 1 and not several:
             raise UsageError(f"{what}: {target.path} holds one recording and there are {len(files)}; name a folder")
+        for path in (target.file(name, ending) for name in called.values()):
+            if os.path.realpath(path) in recordings:
+                raise UsageError(f"{what}: {path} is one of the recordings")
         target.prepare()
-    if wanted.plot is not None and not wanted.plot.folder and wanted.plot.path.suffix.lower() not in (".svg", ".png"):
-        raise UsageError(f"--plot: {wanted.plot.path}: a picture is an .svg or a .png file")
-    if wanted.out is None and len(files) > 1 and not FORMATS[wanted.format].several:
-        raise UsageError(f"{wanted.format} holds one recording and there are {len(files)}; give --out a folder")
 
 
-def _finish(heard: Heard, name: str, wanted: Wanted) -> Heard | None:
-    """Return what is still to be written with the others, or nothing where it is written already."""
-    if heard.timeline is None:
+def _finish(heard: Heard, name: str, wanted: Wanted) -> Heard | Fault | None:
+    """Write what has a file of its own; return what is to be written with the others, or why nothing can be."""
+    audio = None
+    if heard.timeline is not None:
+        timeline = wanted.post.apply(heard.timeline.without(wanted.ban))
+        heard = replace(heard, timeline=timeline)
+        try:
+            audio = read_audio(heard.path) if wanted.plot is not None or wanted.format == "arkit" else None
+        except DataError as error:  # it has changed since it was heard
+            return Fault(heard.path, str(error))
+        if wanted.plot is not None:
+            timeline.plot(wanted.plot.file(name, ".svg"), audio, segmenting=wanted.options.segmenting)
+    form, out = FORMATS[wanted.format], wanted.out
+    if form.several and (out is None or not out.folder):
         return heard
-    timeline = wanted.post.apply(heard.timeline.without(wanted.ban))
-    needs = wanted.plot is not None or wanted.format == "arkit"
-    audio = read_audio(heard.path) if needs else None
-    if wanted.plot is not None:
-        folder = wanted.plot.folder
-        timeline.plot(wanted.plot.path / f"{name}.svg" if folder else wanted.plot.path, audio)
-    if wanted.out is not None and not wanted.out.folder and FORMATS[wanted.format].several:
-        return replace(heard, timeline=timeline)
-    if wanted.out is None:
-        if wanted.format != "arkit":
-            return replace(heard, timeline=timeline)
-        sys.stdout.write(FORMATS["arkit"]([timeline], replace(wanted.options, audio=audio)))
-        return None
-    ending = suffix(wanted.format, wanted.options.form)
-    path = wanted.out.path / f"{name}{ending}" if wanted.out.folder else wanted.out.path
-    write_whole(FORMATS[wanted.format]([timeline], replace(wanted.options, audio=audio)), path)
+    text = _text([heard], wanted, replace(wanted.options, audio=audio))
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        write_whole(text, out.file(name, suffix(form.name, wanted.options.form)))
     return None
 
 
-def _write(heard: Sequence[Heard], called: Mapping[Path, str], wanted: Wanted) -> None:
+def _write(heard: Sequence[Heard], wanted: Wanted) -> None:
+    """Write what is heard of all recordings together."""
     if not heard:
         return
-    if wanted.timeline:
-        text = FORMATS[wanted.format]([t for each in heard if (t := each.timeline) is not None], wanted.options)
-    else:
-        rows = [_row(each, wanted) for each in heard]
-        if wanted.out is not None and wanted.out.folder:
-            for each, row in zip(heard, rows, strict=True):
-                path = wanted.out.path / f"{called[each.path]}{suffix(wanted.format)}"
-                write_whole(_rows([row], wanted), path)
-            return
-        text = _rows(rows, wanted)
+    text = _text(heard, wanted, wanted.options)
     if wanted.out is None:
         sys.stdout.write(text)
     else:
         write_whole(text, wanted.out.path)
         say(f"wrote {wanted.out.path}")
+
+
+def _text(heard: Sequence[Heard], wanted: Wanted, options: Options) -> str:
+    if wanted.timeline:
+        return FORMATS[wanted.format]([t for each in heard if (t := each.timeline) is not None], options)
+    return _rows([_row(each, wanted) for each in heard], wanted)
 
 
 def _row(heard: Heard, wanted: Wanted) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Many recordings: found in folders, heard in batches of similar length, and one that is bad costs no other."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,14 +32,23 @@ def find_audio(places: Sequence[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for place in places:
-        if not place.is_dir():
+        if not _asked(place.is_dir, otherwise=False):
             found.append(place)
             continue
-        inside = [file for file in sorted(place.rglob("*")) if _is_audio(file.relative_to(place)) and file.is_file()]
+        inside = [file for file in sorted(place.rglob("*")) if _is_audio(file.relative_to(place))]
+        inside = [file for file in inside if _asked(file.is_file, otherwise=True)]
         if not inside:
             raise UsageError(f"{place}: holds no audio files")
         found += inside
     return list(dict.fromkeys(found))
+
+
+def _asked(what: Callable[[], bool], *, otherwise: bool) -> bool:
+    """Return what a path says of itself, or else what lets hearing it explain why it says nothing."""
+    try:
+        return what()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return otherwise
 
 
 def _is_audio(inside: Path) -> bool:
@@ -143,9 +152,11 @@ def _done(works: list[_Work]) -> Iterator[Heard | Fault]:
         yield work.fault or _result(work)
 
 
-def _result(work: _Work) -> Heard:
+def _result(work: _Work) -> Heard | Fault:
     samples = work.recording.samples
-    if isinstance(work.recording, Slid):
-        return Heard(work.path, samples, timeline=work.recording.timeline())
-    mixture, concentration = work.recording.mixture()
-    return Heard(work.path, samples, mixture, concentration)
+    try:
+        if isinstance(work.recording, Slid):
+            return Heard(work.path, samples, timeline=work.recording.timeline())
+        return Heard(work.path, samples, *work.recording.mixture())
+    except UsageError as error:
+        return Fault(work.path, str(error))

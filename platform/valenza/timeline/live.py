@@ -5,14 +5,17 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from math import ceil, inf
 from typing import Any
 
 import numpy as np
 
 from valenza.errors import UsageError
 from valenza.features.spectrogram import SAMPLE_RATE
+from valenza.labels.taxonomy import EMOTIONS
 from valenza.terminal import say
 from valenza.timeline.answers import check_left, without
+from valenza.timeline.formats import Options
 from valenza.timeline.pieces import Audio, Moment
 from valenza.timeline.post import Post
 from valenza.timeline.sound import Inflow
@@ -45,7 +48,7 @@ def _read(inflow: Inflow, width: int, most: int) -> Iterator[Audio]:
 
 
 def microphone() -> Iterator[Audio]:
-    """Yield what the default microphone hears; raises `UsageError` where there is none."""
+    """Yield what the default microphone hears; raises `UsageError` where there is none, or when it is lost."""
     try:
         import sounddevice
     except (ImportError, OSError) as error:
@@ -56,67 +59,117 @@ def microphone() -> Iterator[Audio]:
         device = sounddevice.InputStream(samplerate=SAMPLE_RATE, channels=1, dtype="int16", blocksize=bite)
     except sounddevice.PortAudioError as error:
         raise UsageError(f"there is no microphone that can be heard: {error}") from None
-    return _listen(device, bite)
+    return _listen(device, bite, sounddevice.PortAudioError)
 
 
-def _listen(device: Any, bite: int) -> Iterator[Audio]:
-    with device:
-        say("listening; stop with Ctrl-C")
-        while True:
-            samples, missed = device.read(bite)
-            if missed:
-                say("some audio was lost: the model is slower than speech")
-            yield samples[:, 0]
+def _listen(device: Any, bite: int, fault: type[Exception]) -> Iterator[Audio]:
+    try:
+        with device:
+            say("listening; stop with Ctrl-C")
+            while True:
+                samples, missed = device.read(bite)
+                if missed:
+                    say("some audio was lost: the model is slower than speech")
+                yield samples[:, 0]
+    except fault as error:
+        raise UsageError(f"the microphone can no longer be heard: {error}") from None
 
 
 class Teller:
-    """Makes a line of each moment, or of several that are taken together."""
+    """Makes a line of each moment, or of so many a second."""
 
     def __init__(self, seen: Sequence[str], ban: Sequence[str], post: Post, rate: float | None) -> None:
         check_left(seen, ban)
-        self._ban, self._poster, self._rate = ban, post.begin(), rate
+        checked = Options(rate=rate).rate
+        self._ban, self._poster = ban, post.begin()
+        self._kept = [emotion for emotion in EMOTIONS if emotion not in ban]
+        self._resampler = None if checked is None else Resampler(checked)
         self._last = 0.0
-        self._cell = -1
-        self._together: list[Moment] = []
 
-    def tell(self, moments: Iterable[Moment], *, last: bool = False) -> Iterator[str]:
+    def tell(self, moments: Iterable[Moment], *, end: float = inf) -> Iterator[str]:
         """Yield JSON lines: time in seconds, the strongest emotion, its share, all shares, concentration if any.
 
-        With a rate, moments in the same part of a second are one line, which is their mean.
+        As in a file, each moment is shaped before a rate makes frames of them. The last call names the recording's end
+        in seconds.
         """
-        for moment in moments:
-            if self._rate is None:
-                yield self._line(moment)
-                continue
-            cell = int(moment.time * self._rate)
-            if cell != self._cell and self._together:
-                yield self._line(self._mean())
-            self._cell = cell
-            self._together.append(moment)
-        if last and self._together:
-            yield self._line(self._mean())
+        shaped = (self._shaped(moment, min(moment.time, end)) for moment in moments)
+        yield from map(self._line, shaped if self._resampler is None else self._resampler.take(shaped, end))
 
-    def _mean(self) -> Moment:
-        found, self._together = self._together, []
-        sure = [moment.concentration for moment in found if moment.concentration is not None]
-        mixture = np.mean([moment.mixture for moment in found], axis=0)
-        time = float(np.mean([moment.time for moment in found]))
-        return Moment(time, mixture, float(np.mean(sure)) if sure else None)
+    def _shaped(self, moment: Moment, time: float) -> Moment:
+        _, mixture, left = without(self._ban, moment.mixture)
+        mixture = self._poster.step(time - self._last, mixture)
+        self._last = time
+        return Moment(time, mixture, None if moment.concentration is None else left * moment.concentration)
 
     def _line(self, moment: Moment) -> str:
-        kept, mixture, left = without(self._ban, moment.mixture)
-        mixture = self._poster.step(moment.time - self._last, mixture)
-        self._last = moment.time
-        best = int(mixture.argmax())
+        best = int(moment.mixture.argmax())
+        shares = [round(share, 6) for share in moment.mixture.tolist()]
         told: dict[str, object] = {
             "time": round(moment.time, 4),
-            "emotion": kept[best],
-            "share": round(float(mixture[best]), 6),
-            "shares": {name: round(share, 6) for name, share in zip(kept, mixture.tolist(), strict=True)},
+            "emotion": self._kept[best],
+            "share": shares[best],
+            "shares": dict(zip(self._kept, shares, strict=True)),
         }
         if moment.concentration is not None:
-            told["concentration"] = round(left * moment.concentration, 4)
+            told["concentration"] = round(moment.concentration, 4)
         return json.dumps(told)
+
+
+class Resampler:
+    """Does to moments that come one by one what `Timeline.resample` does to those of a file.
+
+    A frame is told as soon as nothing that is still to come changes it.
+    """
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._count = 0
+        """Frames that were told."""
+        self._latest: Moment | None = None
+        self._sparse: bool | None = None
+        """Whether frames are read between moments, and are not means of them; the first two moments decide."""
+        self._parts: list[tuple[float, Moment]] = []
+        """What the next frame is the mean of: moments, each with the seconds that it stands for."""
+        self._upto = 0.0
+        """Seconds that were told or are in the parts."""
+
+    def take(self, moments: Iterable[Moment], end: float) -> Iterator[Moment]:
+        """Yield the frames that are final with these moments; all of them where the recording's end is known."""
+        for moment in moments:
+            if self._latest is not None:
+                yield from self._between(self._latest, moment)
+            self._latest = moment
+        if self._latest is not None and end < inf:
+            yield from self._hold(self._latest, end)
+            if self._count < max(1, ceil(end * self._rate - 1e-6)):
+                yield self._frame(self._parts, end)
+
+    def _between(self, before: Moment, after: Moment) -> Iterator[Moment]:
+        apart = after.time - before.time
+        if self._sparse is None:
+            self._sparse = apart * self._rate > 1 - 1e-6
+        if not self._sparse:
+            yield from self._hold(before, before.time + apart / 2)
+            return
+        while (middle := (self._count + 0.5) / self._rate) <= after.time:
+            share = max(0.0, (middle - before.time) / apart)
+            yield self._frame([(1 - share, before), (share, after)])
+
+    def _hold(self, moment: Moment, until: float) -> Iterator[Moment]:
+        """Yield the frames that end while a moment stands."""
+        while (edge := (self._count + 1) / self._rate) <= until:
+            yield self._frame([*self._parts, (edge - self._upto, moment)])
+            self._parts, self._upto = [], edge
+        self._parts.append((until - self._upto, moment))
+        self._upto = until
+
+    def _frame(self, parts: list[tuple[float, Moment]], end: float = inf) -> Moment:
+        time = min((self._count + 0.5) / self._rate, end)
+        self._count += 1
+        weights, moments = zip(*parts, strict=True)
+        mixture = np.average([moment.mixture for moment in moments], axis=0, weights=weights)
+        sure = [moment.concentration for moment in moments if moment.concentration is not None]
+        return Moment(time, mixture, float(np.average(sure, weights=weights)) if sure else None)
 
 
 class _Stop:
@@ -152,12 +205,18 @@ class _Stop:
 def tell(sound: Iterator[Audio], stream: Stream, teller: Teller) -> None:
     """Print a line for each moment as soon as it is known, to the end of the sound or until it is interrupted.
 
-    A reader of the lines who leaves, such as `head`, ends it too.
+    A reader of the lines who leaves, such as `head`, ends it too. Raises `UsageError` for a microphone that is lost.
     """
     try:
-        for samples in _Stop().until(sound):
-            _print(teller.tell(stream.feed(samples)))
-        _print(teller.tell(stream.close(), last=True))
+        lost = None
+        try:
+            for samples in _Stop().until(sound):
+                _print(teller.tell(stream.feed(samples)))
+        except UsageError as error:  # what was heard before is told all the same
+            lost = error
+        _print(teller.tell(stream.close(), end=stream.seconds))
+        if lost is not None:
+            raise lost
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -109,10 +109,12 @@ class Middles:
 
 
 class Overlaps:
-    """The mean of what a frame-level model says of each frame in every window that it is in.
+    """The mean of what a frame-level model says of each frame in the windows that it is in.
 
-    Windows weigh most in their middle and least at their edges. A frame is said once no window that ends within its
-    look-ahead is still to come; it is final then, so that what is said does not depend on how the audio came in.
+    Windows weigh most in their middle and least at their edges. A frame is said once no window a step further on that
+    ends within its look-ahead is still to come; it is final then, so that what is said does not depend on how the audio
+    came in. The last window, whose place only the end of the recording tells, joins in from the first frame that was
+    not said yet: without a shorter look-ahead, a step after the beginning of the window before it.
     """
 
     def __init__(self, grid: Grid, ahead: int) -> None:

@@ -49,6 +49,17 @@ def cells(times: Float64[np.ndarray, " keys"], duration: float) -> Float64[np.nd
     return np.concatenate([[0.0], (times[1:] + times[:-1]) / 2, [duration]])
 
 
+def means(
+    own: Float64[np.ndarray, " cells"],
+    values: Float64[np.ndarray, "keys columns"],
+    edges: Float64[np.ndarray, " edges"],
+) -> Float64[np.ndarray, "frames columns"]:
+    """Return the mean between edges of values, each of which stands for one of the `cells`."""
+    sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(np.diff(own)[:, None] * values, axis=0)])
+    upto = np.stack([np.interp(edges, own, column) for column in sums.T], axis=1)
+    return np.asarray(np.diff(upto, axis=0) / np.diff(edges)[:, None])
+
+
 def cut(
     edges: Float64[np.ndarray, " edges"],
     classes: tuple[str, ...],

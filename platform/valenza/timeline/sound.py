@@ -1,7 +1,10 @@
 """Sound as models hear it, 16 kHz mono: from files of any container, from arrays, and from what is still coming in."""
 
+import io
+import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,8 @@ _MOST_CHANNELS = 32
 _LOUDEST = 4.0
 """Of samples whose full scale is 1; what is louder was never scaled."""
 BLOCK_SECONDS = 20.0
+_UNKNOWN = 1 << 40
+"""Samples, which no recording has: where a container does not say how many there are, libsndfile says 2⁶³ − 1."""
 
 
 class Inflow:
@@ -63,25 +68,57 @@ def blocks(path: Path, seconds: float = BLOCK_SECONDS) -> Iterator[Int16[np.ndar
 
     Raises `DataError` that names a file that cannot be read, is empty, cut short, not finite or not scaled.
     """
-    heard = 0
+    told = 0
     try:
-        with _opened(path) as file:
+        with _opened(path, counted=True) as file:
             inflow = Inflow(file.samplerate, file.channels)
+            heard = 0
             for block in _decoded(file, max(1, int(seconds * file.samplerate))):
                 heard += len(block)
-                yield inflow.put(block)
-            if heard < file.frames:
+                samples = inflow.put(block)
+                told += len(samples)
+                yield samples
+            if heard < file.frames < _UNKNOWN:
                 raise ValueError(f"is cut short: {file.frames - heard} of {file.frames} samples are missing")
             if (rest := inflow.end()).size:
+                told += len(rest)
                 yield rest
     except (OSError, RuntimeError, ValueError, UsageError) as error:
         reason = error.error_string if isinstance(error, soundfile.LibsndfileError) else str(error)
         raise DataError(f"{path}: {_told(reason)}") from None
-    if not heard:
-        raise DataError(f"{path}: holds no samples")
+    if not told:
+        raise DataError(f"{path}: holds no samples at 16 kHz")
 
 
-def _opened(path: Path) -> soundfile.SoundFile:
+class _Forward(soundfile.SoundFile):  # type: ignore[misc]
+    """A file that is read from its beginning to its end.
+
+    soundfile seeks to where it is after each read, which fails at the end of a FLAC that does not say its length.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+class _Sizeless(io.FileIO):
+    """A file that tells its size once, to libsndfile, and not to mpg123, which then counts the frames of an MP3.
+
+    It would guess their number from the size and the first few, where no header says it; the guess is wrong where the
+    bit rate varies.
+    """
+
+    _asked = False
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence == os.SEEK_END and self._asked:
+            return super().seek(0)
+        self._asked = self._asked or whence == os.SEEK_END
+        return super().seek(offset, whence)
+
+
+@contextmanager
+def _opened(path: Path, *, counted: bool = False) -> Iterator[soundfile.SoundFile]:
+    """Open a file; unless they are to be counted, which takes time, its number of samples may be a guess."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError("is not a regular file")
     if not path.stat().st_size:
@@ -89,14 +126,26 @@ def _opened(path: Path) -> soundfile.SoundFile:
     if fault := cut_short(path):
         raise ValueError(f"is {fault}")
     with quiet():  # mpg123 prints by itself
-        return soundfile.SoundFile(path.absolute())  # a bare "-" is standard input to libsndfile
+        file = _Forward(path.absolute())  # a bare "-" is standard input to libsndfile
+    with file:
+        if not counted or file.format != "MP3":
+            yield file
+            return
+    with _Sizeless(path) as data:
+        with quiet():
+            file = _Forward(data)
+        with file:
+            yield file
 
 
 def _decoded(file: soundfile.SoundFile, size: int) -> Iterator[Float32[np.ndarray, "_ channels"]]:
     while True:
         if file.format == "MP3":
-            with quiet():
-                block = file.read(size, dtype="float32", always_2d=True)
+            try:
+                with quiet():
+                    block = file.read(size, dtype="float32", always_2d=True)
+            except soundfile.LibsndfileError:  # where samples are missing, which are counted
+                return
         else:
             block = file.read(size, dtype="float32", always_2d=True)
         if not len(block):
@@ -110,10 +159,14 @@ def _told(reason: str) -> str:
 
 
 def promised(path: Path) -> int:
-    """Return how many samples at 16 kHz a file says it has; 0 where it cannot be read, which `blocks` explains."""
+    """Return how many samples at 16 kHz a file seems to have: as its header says, or as an MP3's first frames suggest.
+
+    0 where it does not say, or cannot be read, which `blocks` explains.
+    """
     try:
         with _opened(path) as file:
-            return -(-int(file.frames) * SAMPLE_RATE // int(file.samplerate))
+            frames = int(file.frames) if file.frames < _UNKNOWN else 0
+            return -(-frames * SAMPLE_RATE // int(file.samplerate))
     except (OSError, RuntimeError, ValueError):
         return 0
 
@@ -124,7 +177,10 @@ def as_heard(waveform: Any, sample_rate: int) -> Int16[np.ndarray, " samples"]:
     Floats have their full scale at 1, integers at that of their type, of 8 (unsigned), 16 or 32 bits. Of two axes the
     shorter one is the channels, which are averaged. Raises `UsageError` for what is no sound.
     """
-    samples = np.asarray(waveform.detach().cpu() if hasattr(waveform, "detach") else waveform)
+    if hasattr(waveform, "detach"):
+        waveform = waveform.detach().cpu()
+        waveform = waveform.float() if waveform.is_floating_point() else waveform  # NumPy knows no bfloat16
+    samples = np.asarray(waveform)
     if samples.ndim not in (1, 2) or not samples.size:
         raise UsageError(f"a waveform has one axis, or two with channels, and samples; this one is {samples.shape}")
     scaled = _scaled(samples)

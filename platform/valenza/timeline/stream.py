@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass, field
+from math import isfinite
 
 import numpy as np
 
@@ -34,7 +35,8 @@ class Streaming:
         """Return how many frames a frame-level model looks ahead; raises `UsageError` where that cannot be."""
         if self.look_ahead is None:
             return grid.window
-        frames = round(self.look_ahead * FRAME_RATE)
+        ahead = self.look_ahead * FRAME_RATE
+        frames = round(ahead) if isfinite(ahead) else 0
         if not grid.step <= frames <= grid.window:
             low, high = (f"{count / FRAME_RATE:g} s" for count in (grid.step, grid.window))
             raise UsageError(f"a stream looks {low} (a step) to {high} (a window) ahead, not {self.look_ahead:g} s")

@@ -21,6 +21,10 @@ class Target:
         path = Path(name)
         return cls(path, path.is_dir() or name.endswith("/") or not path.suffix)
 
+    def file(self, name: str, ending: str) -> Path:
+        """Return where the results of a recording are written that is called so."""
+        return self.path / f"{name}{ending}" if self.folder else self.path
+
     def prepare(self) -> None:
         """Make the folder; raises `WriteError` where nothing can be written, before anything is heard."""
         folder = self.path if self.folder else self.path.parent
@@ -34,8 +38,9 @@ class Target:
 
 def names(files: Sequence[Path]) -> dict[Path, str]:
     """Return what each file's results are called, no two alike: its name, or its path where names are not enough."""
-    above = Path(os.path.commonpath([str(file.absolute().parent) for file in files]))
-    within = [file.absolute().relative_to(above) for file in files]
+    plain = [Path(os.path.abspath(file)) for file in files]  # noqa: PTH100 - `absolute` keeps `..`, which leads out
+    above = Path(os.path.commonpath([file.parent for file in plain]))
+    within = [file.relative_to(above) for file in plain]
     ways = ([path.stem for path in within], [str(path.with_suffix("")) for path in within], [str(p) for p in within])
     chosen = next((way for way in ways if len({name.lower() for name in way}) == len(way)), ways[-1])
     return dict(zip(files, chosen, strict=True))

@@ -10,13 +10,13 @@ from jaxtyping import Float64, Int16
 
 from valenza.features.spectrogram import SAMPLE_RATE
 from valenza.labels.sequences import FRAME_RATE, Sequence
-from valenza.timeline.segments import USUAL, Segment, Segmenting, cells, cut
+from valenza.timeline.segments import USUAL, Segment, Segmenting, cells, cut, means
 
 if TYPE_CHECKING:
     from valenza.timeline.post import Audio2Emotion
 
 FRAME = 1 / FRAME_RATE
-"""Seconds of a frame."""
+"""Seconds of a frame; `features.batch.FRAME` is its samples."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +106,7 @@ class Timeline:
         return min(max(0.0, float(given + self.duration if given < 0 else given)), self.duration)
 
     def read(self, times: Float64[np.ndarray, " moments"], start: float = 0.0, end: float | None = None) -> "Timeline":
-        """Return what is said at these moments, of a recording that lasts from `start` to `end`."""
+        """Return what is said at these moments, in seconds, as of a recording that lasts from `start` to `end`."""
         sure = self.concentration
         return replace(
             self,
@@ -126,26 +126,18 @@ class Timeline:
             raise ValueError(f"a frame rate is above 0 and finite, not {rate_hz:g}")
         count = max(1, int(np.ceil(self.duration * rate_hz - 1e-6)))
         middles = np.minimum((np.arange(count) + 0.5) / rate_hz, self.duration)
-        apart = np.median(np.diff(self.times)) if len(self.times) > 1 else self.duration
+        # The longer of two middle ones: a stream goes by its first two moments, and only the last may be closer.
+        apart = np.quantile(np.diff(self.times), 0.5, method="higher") if len(self.times) > 1 else self.duration
         if apart * rate_hz > 1 - 1e-6:
             return self.read(middles)
         edges = np.minimum(np.arange(count + 1) / rate_hz, self.duration)
-        sure = self.concentration
+        own, sure = cells(self.times, self.duration), self.concentration
         return replace(
             self,
             times=middles,
-            mixtures=self._means(self.mixtures, edges),
-            concentration=None if sure is None else self._means(sure[:, None], edges)[:, 0],
+            mixtures=means(own, self.mixtures, edges),
+            concentration=None if sure is None else means(own, sure[:, None], edges)[:, 0],
         )
-
-    def _means(
-        self, values: Float64[np.ndarray, "keys columns"], edges: Float64[np.ndarray, " edges"]
-    ) -> Float64[np.ndarray, "frames columns"]:
-        """Return the mean between edges of values, each of which stands for the time that is nearest to it."""
-        own = cells(self.times, self.duration)
-        sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(np.diff(own)[:, None] * values, axis=0)])
-        upto = np.stack([np.interp(edges, own, column) for column in sums.T], axis=1)
-        return np.asarray(np.diff(upto, axis=0) / np.diff(edges)[:, None])
 
     @staticmethod
     def join(timelines: Many["Timeline"], name: str | None = None) -> "Timeline":
@@ -167,9 +159,10 @@ class Timeline:
         Of a Dirichlet distribution the rest is again one, whose concentration is the share that is left of the old.
         Where nothing is left, the others share alike.
         """
-        if unknown := sorted({*([names] if isinstance(names, str) else names)} - {*self.classes}):
+        banned = {names} if isinstance(names, str) else {*names}
+        if unknown := sorted(banned - {*self.classes}):
             raise ValueError(f"there is no class {unknown[0]}; there are {', '.join(self.classes)}")
-        kept = [column for column, name in enumerate(self.classes) if name not in names]
+        kept = [column for column, name in enumerate(self.classes) if name not in banned]
         if not kept:
             raise ValueError("at least one class must stay")
         shares = self.mixtures[:, kept]
@@ -252,12 +245,17 @@ class Timeline:
         save([self], Path(path), format)
 
     def plot(
-        self, path: str | Path, audio: Int16[np.ndarray, " samples"] | None = None, rate: int = SAMPLE_RATE
+        self,
+        path: str | Path,
+        audio: Int16[np.ndarray, " samples"] | None = None,
+        rate: int = SAMPLE_RATE,
+        *,
+        segmenting: Segmenting = USUAL,
     ) -> None:
         """Draw it over the waveform, as .svg or .png; see `plot`. Raises `UsageError` and `WriteError`."""
         from valenza.timeline.plot import write_picture
 
-        write_picture(self, Path(path), audio, rate)
+        write_picture(self, Path(path), audio, rate, segmenting)
 
     def _repr_svg_(self) -> str:
         """Return the picture that notebooks show."""

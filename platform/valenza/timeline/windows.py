@@ -100,7 +100,7 @@ class Whole:
     def __init__(self, model: Model, samples: int, name: str = "") -> None:
         """Begin a recording of which so many samples are promised; those that are there count."""
         parts = max(1, -(-samples // model.longest))
-        self._sizes = iter([(samples + parts - 1 - part) // parts for part in range(parts)])
+        self._sizes = ((samples + parts - 1 - part) // parts for part in range(parts))
         self._longest, self._name = model.longest, name
         self._sum = np.zeros(len(EMOTIONS))
         self._sure: float | None = None

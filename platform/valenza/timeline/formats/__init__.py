@@ -10,7 +10,7 @@ from valenza.timeline.formats import a2f, arkit, audacity, document, rttm, table
 from valenza.timeline.formats.options import Options
 from valenza.timeline.timeline import Timeline
 
-__all__ = ["FORMATS", "Format", "Options", "save", "suffix"]
+__all__ = ["FORMATS", "Format", "Options", "of_ending", "save", "suffix"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,9 @@ class Format:
     several: bool
     """Whether one text can hold more than one recording."""
     curves: bool
-    """Whether it holds shares over time; if not, it holds segments."""
+    """Whether it holds shares over time, at some rate."""
+    segments: bool
+    """Whether it holds segments."""
 
     def __call__(self, timelines: Sequence[Timeline], options: Options) -> str:
         """Return the text; raises `UsageError` for more recordings than it can hold, for none, and for another form."""
@@ -38,13 +40,13 @@ class Format:
 
 
 _ALL = (
-    Format("json", document.write, (".json",), several=True, curves=True),
-    Format("csv", table.write, (".csv",), several=True, curves=True),
-    Format("textgrid", textgrid.write, (".TextGrid",), several=False, curves=False),
-    Format("audacity", audacity.write, (".txt",), several=False, curves=False),
-    Format("rttm", rttm.write, (".rttm",), several=True, curves=False),
-    Format("a2f", a2f.write, (".yaml", ".yml", ".json"), several=False, curves=True),
-    Format("arkit", arkit.write, (".csv", ".json"), several=False, curves=True),
+    Format("json", document.write, (".json",), several=True, curves=True, segments=True),
+    Format("csv", table.write, (".csv",), several=True, curves=True, segments=False),
+    Format("textgrid", textgrid.write, (".TextGrid",), several=False, curves=False, segments=True),
+    Format("audacity", audacity.write, (".txt",), several=False, curves=False, segments=True),
+    Format("rttm", rttm.write, (".rttm",), several=True, curves=False, segments=True),
+    Format("a2f", a2f.write, (".yaml", ".yml", ".json"), several=False, curves=True, segments=False),
+    Format("arkit", arkit.write, (".csv", ".json"), several=False, curves=True, segments=False),
 )
 FORMATS = {each.name: each for each in _ALL}
 """Every format by its name on the command line."""
@@ -54,6 +56,14 @@ def suffix(name: str, form: str | None = None) -> str:
     """Return the ending of a format's files; `form` is that of the options."""
     ending = f".{form}"
     return ending if form is not None and ending in FORMATS[name].suffixes else FORMATS[name].suffixes[0]
+
+
+def of_ending(path: Path) -> str:
+    """Return the name of the format of a file's ending; raises `UsageError` where it tells none."""
+    found = {end.lower(): each.name for each in reversed(_ALL) for end in each.suffixes}
+    if path.suffix.lower() not in found:
+        raise UsageError(f"{path}: its ending tells no format; there are {', '.join(FORMATS)}")
+    return found[path.suffix.lower()]
 
 
 def save(
@@ -66,12 +76,9 @@ def save(
 
     A .json file is in JSON also where the format has another form, as a2f and arkit do.
     """
-    ending = path.suffix.lower()
-    found = {end.lower(): each.name for each in reversed(_ALL) for end in each.suffixes}
-    chosen = found.get(ending) if name is None else name
+    chosen = of_ending(path) if name is None else name
     if chosen not in FORMATS:
-        what = f"{path}: its ending tells no format" if name is None else f"{name!r} is no format"
-        raise UsageError(f"{what}; there are {', '.join(FORMATS)}")
-    if ending == ".json" and options.form is None:
+        raise UsageError(f"{name!r} is no format; there are {', '.join(FORMATS)}")
+    if path.suffix.lower() == ".json" and options.form is None:
         options = replace(options, form="json")
     write_whole(FORMATS[chosen](timelines, options), path)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from valenza.errors import UsageError
 from valenza.timeline.formats.options import Options, legible
@@ -32,7 +33,8 @@ def write(timelines: Sequence[Timeline], options: Options) -> str:
 
 def _keyframes(timeline: Timeline, options: Options) -> Keyframes:
     if options.audio2emotion is not None:
-        return options.audio2emotion.apply(timeline)
+        post = options.audio2emotion
+        return (post if options.rate is None else replace(post, frame_rate=float(options.rate))).apply(timeline)
     most = RATE if options.rate is None else options.rate
     if len(timeline.times) > most * timeline.duration or options.rate is not None:
         timeline = timeline.resample(most)

@@ -31,7 +31,7 @@ class Options:
     audio: Int16[np.ndarray, " samples"] | None = None
     """The recording at 16 kHz, which moves the mouth in arkit."""
     audio2emotion: Audio2Emotion | None = None
-    """Of a2f: NVIDIA's post-processing; without it, an emotion's value is its share."""
+    """Of a2f: NVIDIA's post-processing, at `rate` where that is given; without it, an emotion's value is its share."""
 
     def __post_init__(self) -> None:
         if self.rate is not None and not 0 < self.rate <= FASTEST:
