@@ -164,6 +164,43 @@ def bench_stream(
     answer(as_json, measured, lambda: show_stream(measured))
 
 
+@app.command("windows")
+def bench_windows(
+    model: Annotated[str, typer.Argument(help="A frame-level run, or an exported model.", show_default=False)],
+    corpora: Annotated[list[str], typer.Argument(help="Corpora with frame labels.", show_default=False)],
+    shards: Annotated[Path, typer.Option(help="The folder of their shards.", show_default=False)],
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(help="WINDOW,STEP or WINDOW,STEP,LOOK_AHEAD in seconds; after the usual.", show_default=False),
+    ] = None,
+    minutes: Annotated[float, typer.Option(min=0.1, help="How much of each corpus is heard.")] = 3.0,
+    into: Annotated[
+        Path | None, typer.Option(help="A Markdown page whose table is replaced.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """How often timelines are right, frame by frame, by the windows that they are heard in."""
+    from valenza.evaluation.results import replace_table
+    from valenza.timeline.stream import Streaming
+    from valenza.timeline.window_bench import measure_windows, window_table
+    from valenza.timeline.windows import Windows
+
+    def read(words: str) -> Streaming:
+        try:
+            numbers = [float(word) for word in words.split(",")]
+        except ValueError:
+            numbers = []
+        if len(numbers) not in (2, 3):
+            raise UsageError(f"--setting: {words!r} is not WINDOW,STEP or WINDOW,STEP,LOOK_AHEAD")
+        return Streaming(Windows(*numbers[:2]), *numbers[2:])
+
+    settings = [Streaming(), *map(read, setting or ())]
+    measured = measure_windows(model, shards, corpora, settings, minutes)
+    if into is not None:
+        replace_table(into, window_table(measured), "windows")
+    answer(as_json, measured, lambda: print(window_table(measured)))  # noqa: T201
+
+
 @app.command("exports")
 def bench_exports(
     reports: Annotated[

@@ -19,9 +19,9 @@ from valenza.timeline.timeline import Timeline
 USUAL = {True: (2.0, 0.5), False: (1.4, 0.2)}
 """Window and step in seconds, of frame-level models and of others.
 
-Frame-level models that heard 2 s every 0.5 s were more often right of long recordings, and as often of short ones, as
-those that heard 30 s or the whole: docs/predicting.md. Others hear 1.4 s, as the
-teachers of frames do (Fedorov & Korobchenko, §4.1).
+Frame-level models that hear 2 s every 0.5 s are, over three corpora, as often right of long recordings as those that
+hear more, and streams can follow: docs/predicting.md. Others hear 1.4 s, as the teachers of frames do (Fedorov &
+Korobchenko, §4.1).
 """
 
 
