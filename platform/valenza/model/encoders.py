@@ -139,8 +139,21 @@ class WaveformStack(SpeechEncoder):
     ) -> list[Float[Tensor, "batch frames width"]]:
         """Return the output of each block; the one frame that the convolutions lose at the end is repeated."""
         frames = clip_of_frame.shape[1]
-        layers = self.model(inputs, output_hidden_states=True).hidden_states[1:]
+        layers = self._blocks(inputs)
         return [torch.cat([h, h[:, -1:].expand(-1, frames - h.shape[1], -1)], dim=1) for h in layers]
+
+    def _blocks(self, inputs: Float[Tensor, "batch steps"]) -> Sequence[Float[Tensor, "batch frames width"]]:
+        if not getattr(self.model.config, "do_stable_layer_norm", False):
+            return tuple(self.model(inputs, output_hidden_states=True).hidden_states[1:])
+        # Before transformers 5.16 the last state of such an encoder is told after its final norm, since then before it.
+        last: list[Any] = []
+        watch = self.model.encoder.layers[-1].register_forward_hook(lambda _block, _inputs, said: last.append(said))
+        try:
+            states = self.model(inputs, output_hidden_states=True).hidden_states[1:]
+        finally:
+            watch.remove()
+        said = last[0][0] if isinstance(last[0], tuple) else last[0]
+        return (*states[:-1], said)
 
 
 def load_encoder(settings: Encoder) -> SpeechEncoder:
