@@ -10,20 +10,17 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 from transformers import AutoFeatureExtractor, AutoModelForAudioClassification, pipeline
 
 from valenza.config import load
-from valenza.errors import DataError, UsageError
+from valenza.errors import UsageError
 from valenza.export.hub import write as hf
-from valenza.export.hub.stock import folded_layers
 from valenza.inference.hub import ValenzaForAudioClassification
 from valenza.inference.model import load_run
 from valenza.inference.pretrained import load_hf
 from valenza.labels.taxonomy import EMOTIONS
 from valenza.mixture.stream import Position
-from valenza.model.layers import LayerMixture
 from valenza.model.network import build_network
 from valenza.model.student import build_student
 from valenza.recipe import Recipe
@@ -245,67 +242,6 @@ def test_from_pretrained_asks_for_no_encoder_and_a_model_without_weights_is_refu
         load_hf(place)
     with pytest.raises(UsageError, match="cannot be loaded"):
         load_hf(tmp_path / "nowhere")
-
-
-def test_labels_that_are_no_emotions_of_ours_are_refused(folder: Callable[[str], Path], tmp_path: Path) -> None:
-    place = tmp_path / "renamed"
-    shutil.copytree(folder("wav2vec2"), place)
-    said = json.loads((place / "config.json").read_text())
-    said["id2label"]["0"] = "boredom"
-    (place / "config.json").write_text(json.dumps(said))
-    with pytest.raises(UsageError, match="its label 'boredom' is not one of happiness"):
-        load_hf(place)
-
-
-def test_scales_that_are_a_layers_times_a_channels_fold_into_a_stock_mixture() -> None:
-    torch.manual_seed(0)
-    reader = LayerMixture(3, 5)
-    reader.scores.data = torch.randn(3)
-    assert folded_layers(reader) is not None
-    of_layer, of_channel = torch.rand(3, 1) + 0.5, torch.rand(1, 5) + 0.5
-    reader.scale.copy_(of_layer * of_channel)
-    reader.mean.copy_(torch.randn(3, 5))
-    share, factor, taken = folded_layers(reader) or ()
-    layers = [torch.randn(1, 4, 5) for _ in range(3)]
-    stock = sum(weight * layer.double() for weight, layer in zip(share, layers, strict=True)) * factor - taken
-    torch.testing.assert_close(stock.float(), reader(layers).detach())
-    assert share.sum().item() == pytest.approx(1)
-    reader.scale[1, 2] *= 1.01
-    assert folded_layers(reader) is None
-
-
-def test_a_folder_is_replaced_only_by_a_whole_export_and_only_if_it_was_one(
-    run: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    theirs, out = tmp_path / "theirs", tmp_path / "out"
-    theirs.mkdir()
-    (theirs / "config.json").write_text("{}")
-    with pytest.raises(UsageError, match="is no earlier export"):
-        hf.export_hf(run("joined"), theirs)
-    assert (theirs / "config.json").read_text() == "{}"
-    hf.export_hf(run("dirichlet"), out)
-    before = {file.name: file.read_bytes() for file in out.iterdir()}
-    with monkeypatch.context() as patch:  # a network that says something else than what was written
-        patch.setattr("valenza.export.hub.agreement.LOGITS", -1.0)
-        with pytest.raises(DataError, match=r"logits differ by .* nothing was exported"):
-            hf.export_hf(run("joined"), out)
-    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
-    assert hf.export_hf(run("joined"), out).parity["run"] == "joined"
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["out", "theirs"]
-
-
-def test_a_trained_run_is_exported_with_its_card(train_here: Callable[..., list[float]], tmp_path: Path) -> None:
-    place = tmp_path / "trained"
-    train_here(place, "training.steps=2", "training.validate_every=2", "training.checkpoint_every=2")
-    exported = hf.export_hf(place, tmp_path / "out", clips=6)
-    card = ModelCard((tmp_path / "out" / "README.md").read_text())
-    assert exported.parity["checkpoint"] == "step-00000002"
-    assert "| `english` | Tones of english | en | 24 | 0.01 | none |" in card.text
-    assert "Unknown: the run was not evaluated" in card.text
-    assert card.data.license_name == "unknown-training-data-licence"
-    assert str(tmp_path) not in (tmp_path / "out" / "README.md").read_text()
-    with pytest.raises(UsageError, match="there is no"):
-        hf.export_hf(place, tmp_path / "out", audio=[tmp_path / "nothing"])
 
 
 def test_a_real_encoder_says_of_real_speech_what_the_run_says(shared: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float, Float32, Int64
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification
@@ -16,15 +16,11 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClas
 from valenza.errors import UsageError
 from valenza.features.batch import FRAME
 from valenza.features.spectrogram import SAMPLE_RATE, log_mel
+from valenza.inference.hearing import normalised
 from valenza.inference.hub import KIND, WAVEFORM, ValenzaForAudioClassification, decision
 from valenza.inference.model import Model, TorchEngine
-from valenza.inference.recogniser import Decision, Recogniser
 from valenza.inference.whisper import FAR
 from valenza.labels.taxonomy import EMOTIONS, POSITION
-from valenza.model.encoders import WaveformStack
-from valenza.model.heads import FrameHead
-from valenza.model.layers import LayerMixture
-from valenza.model.network import Network
 from valenza.stages.trained import device
 
 WINDOW = 30 * SAMPLE_RATE
@@ -42,21 +38,19 @@ def load_hf(place: str | Path) -> Model:
     model, normalise = _read(name)
     config = model.config
     details = {"folder" if Path(name).is_dir() else "hub": Path(name).name if Path(name).is_dir() else name}
-    details |= {str(key): str(value) for key, value in (getattr(config, "about", None) or {}).items()}
+    about = getattr(config, "about", None) or {}
+    details |= {str(key): str(value) for key, value in about.items()}
     if isinstance(model, ValenzaForAudioClassification):
         recogniser = model.__dict__["recogniser"].eval().to(device())
         seen, longest = decision(config).seen, config.longest
         return Model(name, TorchEngine(recogniser), seen, config.framewise, longest, details)
-    columns = _columns(name, config.id2label)
+    columns = tuple(_columns(name, config.id2label))
     seen = _told(model, columns)
-    if config.model_type == "whisper":
-        engine = WindowEngine(model.eval().to(device()), tuple(columns))
-        return Model(name, engine, seen, framewise=False, longest=WINDOW, details=details)
-    recogniser = Recogniser(_network(name, model, columns, normalise=normalise), Decision(seen, (0.0,) * len(EMOTIONS)))
-    longest = recogniser.network.encoder.hearing.window_samples
-    return Model(
-        name, TorchEngine(recogniser.eval().to(device())), seen, framewise=False, longest=longest, details=details
-    )
+    stock = model.eval().to(device())
+    engine: WindowEngine | WaveformEngine = WindowEngine(stock, columns)
+    if config.model_type != "whisper":
+        engine = WaveformEngine(stock, columns, normalise, ours="valenza" in about)
+    return Model(name, engine, seen, framewise=False, longest=WINDOW, details=details)
 
 
 def _read(name: str) -> tuple[Any, bool]:
@@ -94,24 +88,56 @@ def _told(model: Any, columns: Sequence[int]) -> tuple[str, ...]:
     return tuple(emotion for number, emotion in enumerate(EMOTIONS) if number in told)
 
 
-@torch.no_grad()
-def _network(name: str, model: Any, columns: Sequence[int], *, normalise: bool) -> Network:
-    """Return a stock classifier of waveforms as our network: it then hears recordings of unequal length together."""
-    stack = WaveformStack(getattr(model, model.base_model_prefix), normalise=normalise)
-    weighted = bool(model.config.use_weighted_layer_sum)
-    reader = LayerMixture(stack.depth if weighted else 1, stack.width)
-    if weighted:
-        if model.layer_weights.softmax(dim=0)[0] > 1e-6:
-            raise UsageError(f"{name}: reads what goes into the first block too, which our networks do not")
-        reader.scores.copy_(model.layer_weights[1:])
-    head = FrameHead(stack.width, len(EMOTIONS), 0.0, projection=model.config.classifier_proj_size)
-    assert head.projection is not None  # noqa: S101 - it was asked for
-    head.projection[0] = model.projector
-    nn.init.zeros_(head.linear.weight)
-    nn.init.zeros_(head.linear.bias)
-    head.linear.weight[list(columns)] = model.classifier.weight
-    head.linear.bias[list(columns)] = model.classifier.bias
-    return Network(stack, reader, head)
+@dataclass(frozen=True)
+class WaveformEngine:
+    """Runs a stock Wav2Vec2, HuBERT or WavLM classifier, and tells what it says of each frame too.
+
+    It is the class itself that hears: which layers it reads, and on which side of the last norm, differs between
+    classes and versions of Transformers. It would hear padding, so recordings of one length go through it together.
+    """
+
+    model: Any
+    columns: tuple[int, ...]
+    normalise: bool
+    ours: bool
+    """Whether a run became this class: runs hear silence up to a whole frame, and the last frame of the class twice."""
+
+    @torch.inference_mode()
+    def __call__(
+        self, audio: Float32[np.ndarray, "batch samples"], lengths: Int64[np.ndarray, " batch"]
+    ) -> dict[str, np.ndarray]:
+        """Return the mixture of each recording and of each of its frames, which are 0 past its end."""
+        count = -(-audio.shape[1] // FRAME)
+        heard = nn.functional.pad(torch.from_numpy(audio), (0, count * FRAME - audio.shape[1]))
+        ends = -(-lengths // FRAME) * FRAME if self.ours else lengths
+        mixture = np.zeros((len(audio), len(EMOTIONS)), np.float32)
+        frames = np.zeros((len(audio), count, len(EMOTIONS)), np.float32)
+        for end in np.unique(ends):
+            rows = np.flatnonzero(ends == end)
+            logits = self._logits(heard[rows, :end])
+            each = logits[:, self._places(-(-int(end) // FRAME), logits.shape[1])]
+            mixture[rows] = _shares((each if self.ours else logits).mean(dim=1), self.columns)
+            frames[rows, : each.shape[1]] = _shares(each, self.columns)
+        return {"mixture": mixture, "frames": frames}
+
+    def _logits(self, audio: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch heard classes"]:
+        """Return the logits of the frames that the convolutions give; those of a recording are their mean."""
+        model = self.model
+        if self.normalise:
+            audio = normalised(audio, torch.full((len(audio),), -(-audio.shape[1] // FRAME)))
+        weighted = bool(model.config.use_weighted_layer_sum)
+        encoder = getattr(model, model.base_model_prefix)
+        said = encoder(audio.to(encoder.device), output_hidden_states=weighted, return_dict=True)
+        read: Tensor = said.last_hidden_state
+        if weighted:
+            read = torch.stack(said.hidden_states, dim=-1) @ model.layer_weights.softmax(dim=0)
+        logits: Tensor = model.classifier(model.projector(read))
+        return logits
+
+    def _places(self, count: int, heard: int) -> Int64[Tensor, " count"]:
+        """Return which of its frames stands at each 20 ms; the last one for what the convolutions lose at the end."""
+        samples = int(self.model.config.inputs_to_logits_ratio)
+        return (torch.arange(count) * FRAME // samples).clamp(max=heard - 1)
 
 
 @dataclass(frozen=True)
@@ -127,9 +153,15 @@ class WindowEngine:
     ) -> dict[str, np.ndarray]:
         """Return the mixture of each recording, and the same as that of each of its frames."""
         place = next(self.model.parameters()).device
-        heard = torch.nn.functional.pad(torch.from_numpy(audio), (0, WINDOW - audio.shape[1])).to(place)
+        heard = nn.functional.pad(torch.from_numpy(audio), (0, WINDOW - audio.shape[1])).to(place)
         logits: Tensor = self.model(log_mel(heard, self.model.config.num_mel_bins, None)).logits
-        mixture = np.zeros((len(audio), len(EMOTIONS)), np.float32)
-        mixture[:, list(self.columns)] = logits.softmax(dim=-1).float().cpu().numpy()
+        mixture = _shares(logits, self.columns)
         frames = -(-audio.shape[1] // FRAME)
         return {"mixture": mixture, "frames": np.repeat(mixture[:, None], frames, axis=1)}
+
+
+def _shares(logits: Float[Tensor, "*batch classes"], columns: Sequence[int]) -> Float32[np.ndarray, "*batch emotions"]:
+    """Return the shares of all emotions, 0 of those that the classes leave out."""
+    shares = np.zeros((*logits.shape[:-1], len(EMOTIONS)), np.float32)
+    shares[..., list(columns)] = logits.softmax(dim=-1).float().cpu().numpy()
+    return shares

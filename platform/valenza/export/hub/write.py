@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import transformers
+from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
-from valenza.errors import DataError, UsageError
+from valenza.errors import DataError, UsageError, WriteError
 from valenza.export.gate.parity import Clip
 from valenza.export.gate.recordings import recordings
 from valenza.export.hub.agreement import Agreement, compare
@@ -113,11 +114,14 @@ def _written(
 
 
 def _save(staging: Path, model: PreTrainedModel, recogniser: Recogniser, *, stock: bool) -> None:
-    with writing(staging):
-        model.save_pretrained(staging)
-        extractor(recogniser.network, stock=stock).save_pretrained(staging)
-        for file in staging.iterdir():  # weights are written for their owner alone
-            file.chmod(0o644)
+    try:
+        with writing(staging):
+            model.save_pretrained(staging)
+            extractor(recogniser.network, stock=stock).save_pretrained(staging)
+            for file in staging.iterdir():  # weights are written for their owner alone
+                file.chmod(0o644)
+    except (RuntimeError, SafetensorError) as error:  # a full disk may be either to torch and safetensors
+        raise WriteError(f"{staging}: cannot be written: {error}") from None
 
 
 def _empty(folder: Path) -> None:
@@ -164,9 +168,9 @@ def _replacing(out: Path) -> Iterator[Path]:
     """Lend a hidden folder that takes the name `out`, and the place of what was there, once all is written."""
     place = out.absolute()
     staging, old = (place.with_name(f".{place.name}.{what}") for what in ("exporting", "replaced"))
-    with writing(out):
-        for left in (staging, old):  # of an export that was killed
-            shutil.rmtree(left, ignore_errors=True)
+    with writing(out):  # what is left of an export that was killed
+        _settle(place, old)
+        shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
     try:
         yield staging
@@ -177,4 +181,13 @@ def _replacing(out: Path) -> Iterator[Path]:
             sync(place.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+        with writing(out):
+            _settle(place, old)
+
+
+def _settle(place: Path, old: Path) -> None:
+    """Give what was replaced its name back if nothing has taken it, and delete it otherwise."""
+    if place.exists():
         shutil.rmtree(old, ignore_errors=True)
+    elif old.exists():
+        old.rename(place)
