@@ -23,11 +23,13 @@ class Served:
     said: list[str] = field(default_factory=list)
     printed: list[str] = field(default_factory=list)
     url: str = ""
+    _readers: list[threading.Thread] = field(default_factory=list)
 
     def wait(self, seconds: float = 90) -> Self:
         """Wait until it serves."""
         for pipe, lines in ((self.process.stderr, self.said), (self.process.stdout, self.printed)):
-            threading.Thread(target=_listen, args=(pipe, lines), daemon=True).start()
+            self._readers.append(threading.Thread(target=_listen, args=(pipe, lines), daemon=True))
+            self._readers[-1].start()
         until = time.monotonic() + seconds
         while time.monotonic() < until and self.process.poll() is None:
             if found := re.search(r"serving at ([^\s,]+)", "\n".join(self.said)):
@@ -46,6 +48,8 @@ class Served:
         if self.process.poll() is None:
             self.process.send_signal(how)
         code = self.process.wait(40)
+        for reader in self._readers:
+            reader.join(20)
         assert "Traceback" not in "\n".join(self.said), "\n".join(self.said)
         return code
 

@@ -230,6 +230,16 @@ def test_paths_that_climb(place: tuple[Path, Any], target: str) -> None:
     assert b"import " not in body
 
 
+def test_a_path_writes_no_lines_of_the_log(place: tuple[Path, Any]) -> None:
+    _, server = place
+    assert get(server, "/api/audio/x%0aPOST%20forged%202%1b[31m").split(b" ", 2)[1] == b"401"
+    until = time.monotonic() + 20
+    while not (said := [line for line in server.said if "forged" in line]) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert said[0].startswith(r"GET /api/audio/x\nPOST forged 2\x1b[31m 401 ")
+    assert all("\x1b" not in line for line in server.said)
+
+
 def test_every_answer_is_strict(place: tuple[Path, Any]) -> None:
     _, server = place
     annotator = server.annotator()

@@ -1,7 +1,6 @@
 """A tiny model, and the real server on it."""
 
 import os
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,15 +36,6 @@ class Server(Served):
     def post(self, data: bytes, query: str = "", **more: Any) -> httpx.Response:
         return httpx.post(f"{self.url}/predict{query}", content=data, timeout=60, **more)
 
-    def raw(self, request: bytes, seconds: float = 20) -> bytes:
-        """Send bytes as they are and return what comes back, until the server closes."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as line:
-            line.sendall(request)
-            answer = b""
-            while part := line.recv(65_536):
-                answer += part
-        return answer
-
 
 @pytest.fixture(scope="session")
 def tiny(corner: Any) -> Path:
@@ -80,7 +70,13 @@ def start(tiny: Path, corner: Any) -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture(scope="session")
 def server(start: Callable[..., Server]) -> Server:
-    """A server that many tests share, with small limits."""
+    """A server that many tests share, with the limits that it has by itself."""
+    return start()
+
+
+@pytest.fixture(scope="session")
+def narrow(start: Callable[..., Server]) -> Server:
+    """A server with small limits, for those who reach them."""
     return start("--idle", 3, "--max-minutes", 0.5, "--max-file-minutes", 0.2, "--max-upload", 1)
 
 

@@ -56,14 +56,16 @@ def model() -> Model:
 
 
 def heard(model: Model, askers: list[Any]) -> None:
+    wanted = sum(len(asker.numbers) for asker in askers)
+
     async def run() -> None:
         ear = Ear(model, Metrics())
         for asker in askers:
             ear.join(asker)
         work = asyncio.create_task(ear.work())
-        while any(asker.numbers for asker in askers):
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.1)
+        async with asyncio.timeout(30):
+            while sum(len(asker.told) + asker.failed for asker in askers) < wanted:
+                await asyncio.sleep(0.01)
         work.cancel()
 
     asyncio.run(run())

@@ -1,6 +1,5 @@
 """Requests made up from the server's own description of itself: none may break it."""
 
-import io
 import itertools
 import os
 from typing import Any
@@ -8,19 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import schemathesis
-import soundfile
 from fuzz import Answers
 from schemathesis import GenerationMode
+from wires import file_of
 
 REQUESTS = int(os.environ.get("VALENZA_FUZZ_SERVE", "500"))
 
 
 @pytest.fixture(scope="module")
 def wav() -> bytes:
-    out = io.BytesIO()
-    tone = 0.1 * np.sin(np.arange(8_000) / 9)
-    soundfile.write(out, tone, 16_000, format="WAV", subtype="PCM_16")
-    return out.getvalue()
+    return file_of(0.1 * np.sin(np.arange(8_000) / 9))
 
 
 @pytest.mark.timeout(600)

@@ -1,24 +1,18 @@
 """Files by POST: what is told of them, and how what is no file is refused."""
 
-import io
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-import soundfile
+from wires import file_of
 
 from valenza.labels.taxonomy import EMOTIONS
 from valenza.timeline.formats import FORMATS
 from valenza.timeline.windows import Windows, mixture_of, timeline_of
 
 RATE = 16_000
-
-
-def file_of(samples: np.ndarray, rate: int = RATE, form: str = "WAV", subtype: str = "PCM_16") -> bytes:
-    out = io.BytesIO()
-    soundfile.write(out, samples, rate, format=form, subtype=subtype)
-    return out.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +92,7 @@ def test_banned_emotions_leave_their_share_to_the_others(server: Any, wav: bytes
         (422, "rate", "?timeline=1&rate=1e9", "short"),
     ],
 )
-def test_refusals_say_why(server: Any, status: int, words: str, query: str, data: Any) -> None:
+def test_refusals_say_why(narrow: Any, status: int, words: str, query: str, data: Any) -> None:
     made = {
         "long": lambda: file_of(np.zeros(13 * RATE, np.int16), form="FLAC"),
         "empty": lambda: file_of(np.zeros(0, np.int16)),
@@ -107,9 +101,24 @@ def test_refusals_say_why(server: Any, status: int, words: str, query: str, data
         "slow": lambda: file_of(np.zeros(1000, np.int16), rate=1_000),
         "short": lambda: file_of(np.zeros(1000, np.int16)),
     }
-    answer = server.post(made[data]() if isinstance(data, str) else data, query)
+    answer = narrow.post(made[data]() if isinstance(data, str) else data, query)
     assert (answer.status_code, words in answer.json()["detail"]) == (status, True), answer.text
     assert answer.headers["content-type"] == "application/json"
+
+
+def test_an_answer_has_only_so_many_frames(server: Any) -> None:
+    silence = file_of(np.zeros(1800 * RATE, np.int16), form="FLAC")
+    answer = server.post(silence, "?format=arkit&rate=200")
+    assert (answer.status_code, answer.json()) == (
+        422,
+        {"detail": "rate: 1800 s have at most 55.56 frames a second here"},
+    )
+
+
+def test_a_large_answer_is_sent_whole(server: Any, wav: bytes) -> None:
+    answer = server.post(wav, "?format=arkit&rate=200").raise_for_status()
+    assert len(answer.text.splitlines()) == 801
+    assert int(answer.headers["content-length"]) == len(answer.content) > 200_000
 
 
 def test_the_shortest_of_files_is_heard(server: Any) -> None:
@@ -123,6 +132,15 @@ def test_forms_that_are_none_are_refused(server: Any, form: bytes, kind: str) ->
     assert answer.status_code == 400, answer.text
 
 
+def test_a_form_names_no_codec(server: Any, wav: bytes) -> None:
+    """Punycode takes seconds for a field of a million letters, and the server would do nothing else meanwhile."""
+    field = b'--x\r\ncontent-disposition: form-data; name="a"\r\n\r\n' + b"a" * 1_000_000 + b"\r\n"
+    file = b'--x\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\n\r\n' + wav + b"\r\n--x--\r\n"
+    answer = server.post(field + file, headers={"content-type": "multipart/form-data; charset=punycode; boundary=x"})
+    assert answer.raise_for_status().json()["file"] == "a.wav"
+    assert answer.elapsed.total_seconds() < 6
+
+
 def test_strangers_are_refused(server: Any, wav: bytes) -> None:
     for headers, status in (
         ({"host": "evil.example"}, 421),
@@ -131,6 +149,11 @@ def test_strangers_are_refused(server: Any, wav: bytes) -> None:
     ):
         assert server.post(wav, headers=headers).status_code == status
         assert httpx.get(f"{server.url}/model", headers=headers).status_code == status
+
+
+def test_a_look_ahead_that_the_model_cannot_have_is_refused(tiny: Path, corner: Any) -> None:
+    ended = corner.run("serve", tiny, "--port", 0, "--look-ahead", 0.5)
+    assert (ended.code, "tells the middle of each window" in ended.err) == (64, True), ended.err
 
 
 def test_the_model_tells_of_itself(server: Any) -> None:

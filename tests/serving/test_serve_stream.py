@@ -4,7 +4,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -109,21 +109,14 @@ def test_post_processing_is_that_of_a_timeline(server: Any, model: Any, speech: 
 
 
 def test_moments_come_while_the_sound_goes_on(server: Any, speech: np.ndarray) -> None:
-    """What is told of a second comes long before the end of the stream, and no later than the told latency allows."""
+    """A moment is told as soon as the told latency of audio after it is there, and no more than a step."""
     with connect(server.stream, compression=None) as line:
         latency = json.loads(line.recv(20))["latency"]
-        began = time.monotonic()
-        first = None
-        for number, chunk in enumerate(chunks(speech[: 4 * RATE], (1600,)), 1):
+        for chunk in chunks(speech[: 2 * RATE], (1600,)):
             line.send(chunk)
-            time.sleep(max(0.0, began + number / 10 - time.monotonic()))
-            while first is None:
-                try:
-                    first = json.loads(line.recv(0))["moments"][0]["time"], time.monotonic() - began
-                except TimeoutError:
-                    break
-        assert first is not None
-        assert first[1] - first[0] < latency + 1.0
+        last = 0.0
+        while last < 2 - latency - 0.2:
+            last = json.loads(line.recv(30))["moments"][-1]["time"]
 
 
 def test_nothing_at_all_ends_well(server: Any) -> None:
@@ -172,45 +165,29 @@ def test_what_no_client_should_send_is_named(server: Any, messages: list[Any], c
         received = rest(line)
         assert line.close_code == code or (code is None and line.close_code in (1000, 1008))
         assert words in (line.close_reason or "")
-        if code in (1003, 1007, 1008):
+        if code is not None:
             assert received[-1] == {"type": "error", "code": code, "detail": received[-1]["detail"]}
             assert words in received[-1]["detail"]
     assert server.healthy()["ok"]
 
 
-def test_who_says_nothing_is_let_go(server: Any) -> None:
+def test_who_says_nothing_is_let_go(narrow: Any) -> None:
     began = time.monotonic()
-    with opened(server) as line:
+    with opened(narrow) as line:
         assert "nothing came for 3 s" in json.loads(line.recv(20))["detail"]
         with pytest.raises(ConnectionClosed):
             line.recv(20)
         assert line.close_code == 1008
-    assert 2.5 < time.monotonic() - began < 10
+    assert time.monotonic() - began > 2.5
 
 
-def test_a_stream_may_last_only_so_long(server: Any) -> None:
-    with opened(server) as line:
+def test_a_stream_may_last_only_so_long(narrow: Any) -> None:
+    with opened(narrow) as line:
         with suppress(ConnectionClosed):
             for _ in range(100):
                 line.send(bytes(64_000))
         assert rest(line)[-1]["type"] == "error"
     assert (line.close_code, line.close_reason) == (1008, "a stream has at most 30 s")
-
-
-def test_more_clients_than_places_are_turned_away(server: Any) -> None:
-    until = time.monotonic() + 20
-    while server.healthy()["streams"] and time.monotonic() < until:
-        time.sleep(0.1)
-    with ExitStack() as stack:
-        for _ in range(server.healthy()["room"]):
-            stack.enter_context(opened(server))
-        with connect(server.stream) as line, pytest.raises(ConnectionClosed):
-            line.recv(20)
-        assert line.close_code == 1013
-        assert "places are taken" in (line.close_reason or "")
-    with opened(server) as line:
-        line.send("end")
-        assert json.loads(line.recv(20))["type"] == "end"
 
 
 def test_pages_of_other_sites_open_no_stream(server: Any) -> None:

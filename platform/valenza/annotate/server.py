@@ -21,7 +21,7 @@ from valenza.stages.pairs.folder import Study
 from valenza.terminal import say
 from valenza.web.guard import App, Guard, RefusedError
 from valenza.web.pages import add_pages, read_files
-from valenza.web.problems import FRESH, Problem, explain, problem
+from valenza.web.problems import FRESH, Problem, explain, on_one_line, problem
 
 CONSENT = """You will listen to short recordings of speech. For each, two faces show emotions that change over time. \
 Say which of the two fits the voice better, that both fit equally well, or that you cannot tell.
@@ -38,8 +38,16 @@ _AUDIO: _Answers = _REFUSED | {200: {"content": {"audio/flac": {}}}, 404: {"mode
 _bearer = HTTPBearer(auto_error=False, description="The part of an invitation's link after #.")
 
 
-def build(study: Study, store: Store, names: Names, turns: Turns, consent: str, hosts: Collection[str]) -> App:
-    """Return the whole server as an ASGI application that answers under `hosts`."""
+def build(
+    study: Study,
+    store: Store,
+    names: Names,
+    turns: Turns,
+    consent: str,
+    hosts: Collection[str],
+    public: str | None = None,
+) -> App:
+    """Return the whole server as an ASGI application that answers under `hosts`, also to pages of `public`."""
     app = FastAPI(
         title="valenza annotate",
         version="1",
@@ -54,7 +62,7 @@ def build(study: Study, store: Store, names: Names, turns: Turns, consent: str, 
     _add_api(app, study, store, names, turns, consent)
     add_pages(app, files)  # last, for it takes every address that is left
     fixed = {route.path for route in app.routes} | set(files)  # type: ignore[attr-defined]
-    return Guard(app, hosts, lambda path: path in fixed or path.startswith("/api/audio/"))
+    return Guard(app, hosts, lambda path: path in fixed or path.startswith("/api/audio/"), public=public)
 
 
 def _add_api(app: FastAPI, study: Study, store: Store, names: Names, turns: Turns, consent: str) -> None:
@@ -166,5 +174,5 @@ def _explain_storage(app: FastAPI) -> None:
     @app.exception_handler(sqlite3.Error)
     @app.exception_handler(OSError)
     def unstorable(_: Request, error: Exception) -> Response:
-        say(f"error: {error}")
+        say(f"error: {on_one_line(error)}")
         return problem(503, "nothing can be stored or read at present; what was accepted is safe, try again later")

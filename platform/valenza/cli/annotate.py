@@ -75,7 +75,7 @@ def annotate(
         if host in EVERYWHERE and public is None:
             say(f"annotators elsewhere need --public-url, the name under which they reach {host}")
         say(f"serving at {local_url(host, port)}" + (f", for annotators {public}" if public else ""))
-        app = server.build(study, store, names, turns, text, known_hosts(host, public))
+        app = server.build(study, store, names, turns, text, known_hosts(host, public), public)
         run(app, listener)
         say("stopped; every vote that was accepted is stored")
     finally:

@@ -1,5 +1,6 @@
 """`valenza serve`: a trained model behind HTTP and WebSocket."""
 
+import math
 from typing import Annotated
 
 import typer
@@ -34,6 +35,7 @@ def serve(
     except ModuleNotFoundError as error:
         raise UsageError(f"{error.name} is missing; pip install valenza[serve]") from None
     from valenza.inference.load import load
+    from valenza.labels.sequences import FRAME_RATE
     from valenza.serving.limits import Limits
     from valenza.timeline.stream import Streaming
     from valenza.timeline.windows import Windows
@@ -46,11 +48,13 @@ def serve(
         upload_bytes=max_upload * 2**20,
         upload_room=max(8 * max_upload * 2**20, Limits.upload_room),
         file_seconds=60 * max_file_minutes,
+        # Whatever may be sent is answered as it is usually asked for.
+        answer_frames=max(Limits.answer_frames, math.ceil(60 * max_file_minutes * FRAME_RATE)),
     )
     listener = listen(host, port)
     heard = load(model)
     streaming = Streaming(Windows(window, step), look_ahead)
-    service = server.build(heard, known_hosts(host, public), limits, streaming)
+    service = server.build(heard, known_hosts(host, public), limits, streaming, public)
     say(
         f"{heard.name} tells {', '.join(heard.seen)}; up to {count(limits.clients, 'stream')} at once; stop with Ctrl-C"
     )

@@ -16,6 +16,7 @@ from valenza.features.spectrogram import SAMPLE_RATE
 from valenza.inference.model import Model, Said
 from valenza.serving.metrics import Metrics
 from valenza.terminal import say
+from valenza.web.problems import on_one_line
 
 Audio = Int16[np.ndarray, " _"]
 _PIECES = 64
@@ -133,7 +134,7 @@ class Ear:
             return
         self._metrics.answered(time.monotonic() - turn.due.since)
         if isinstance(answer, Exception):
-            say(f"error: {type(answer).__name__}: {answer}")
+            say(f"error: {on_one_line(answer)}")
             turn.asker.fail(answer)
         else:
             turn.asker.take(answer)

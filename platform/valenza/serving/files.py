@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from time import monotonic
 from typing import Any
@@ -15,14 +16,19 @@ from jaxtyping import Int16
 from valenza.errors import NonFiniteError, UsageError
 from valenza.features.spectrogram import SAMPLE_RATE
 from valenza.inference.model import Model, Said
+from valenza.labels.sequences import FRAME_RATE
 from valenza.labels.taxonomy import EMOTIONS
 from valenza.serving.ear import Due, Ear
+from valenza.serving.form import unpacked
 from valenza.serving.limits import Limits
 from valenza.serving.schema import Mixture
-from valenza.serving.upload import Received, decode
+from valenza.serving.sound import decode
+from valenza.serving.upload import Received
+from valenza.terminal import say
 from valenza.timeline.formats import FORMATS, Options, suffix
 from valenza.timeline.windows import Windows, mixture_of, timeline_of
 from valenza.web.guard import RefusedError
+from valenza.web.problems import on_one_line
 
 MEDIA = {
     "json": "application/json",
@@ -50,7 +56,7 @@ class Wanted:
 class Told:
     """An answer."""
 
-    body: str
+    body: bytes
     type: str
     headers: dict[str, str]
 
@@ -61,13 +67,15 @@ class GivenUpError(Exception):
 
 @dataclass
 class _Job:
-    """A file in work: what its thread waits for at the moment, and whether it should stop."""
+    """A file in work: its bytes until a thread has them, what that waits for, and whether it should stop."""
 
+    received: Received | None
     asked: Future[list[Said]] | None = None
     gone: bool = False
 
     def give_up(self) -> None:
         self.gone = True
+        self.received = None  # a job that nobody waits for may stay in the queue, but not what was sent
         if self.asked is not None:
             self.asked.cancel()
 
@@ -92,8 +100,10 @@ class _Clip:
             self.all.set_result(self._said)
 
     def fail(self, error: Exception) -> None:
+        """The reasons are in the log."""
+        status = 422 if isinstance(error, NonFiniteError) else 500
         if not self.all.done():
-            self.all.set_exception(error)
+            self.all.set_exception(RefusedError(status, f"the model cannot hear this: {type(error).__name__}"))
 
 
 @dataclass(frozen=True)
@@ -114,13 +124,30 @@ class Files:
         self._windows = windows
         self._ear = ear
         self._limits = limits
+        self._taken = 0
         self._threads = ThreadPoolExecutor(limits.file_workers, "file")
+
+    @property
+    def full(self) -> bool:
+        """Whether every place is taken."""
+        return self._taken >= self._limits.file_workers + self._limits.files_waiting
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Take a place, until the answer is sent; raises `RefusedError` where none is free."""
+        if self.full:
+            raise RefusedError(503, "too many files are waiting; try again later")
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
 
     async def hear(self, received: Received, wanted: Wanted, gone: Awaitable[Any]) -> Told:
         """Return what is told of a file; raises `RefusedError`, and `GivenUpError` when `gone` comes first."""
         loop = asyncio.get_running_loop()
-        job = _Job()
-        work = asyncio.ensure_future(loop.run_in_executor(self._threads, self._work, received, wanted, job, loop))
+        job = _Job(received)
+        work = asyncio.ensure_future(loop.run_in_executor(self._threads, self._work, job, wanted, loop))
         leaving = asyncio.ensure_future(gone)
         limit = self._limits.answer_seconds
         try:
@@ -132,14 +159,20 @@ class Files:
             raise RefusedError(
                 503, f"the file was not heard within {limit:g} s; send a shorter one, or try again later"
             )
+        except (RefusedError, GivenUpError):
+            raise
+        except Exception as error:
+            say(f"error: {on_one_line(error)}")
+            raise RefusedError(500, f"this cannot be heard: {type(error).__name__}") from None
         finally:
             job.give_up()
             leaving.cancel()
             work.cancel()
 
-    def _work(self, received: Received, wanted: Wanted, job: _Job, loop: asyncio.AbstractEventLoop) -> Told:
-        if job.gone:
+    def _work(self, job: _Job, wanted: Wanted, loop: asyncio.AbstractEventLoop) -> Told:
+        if (received := job.received) is None:
             raise GivenUpError
+        job.received = None
 
         def ask(clips: _Clips) -> list[Said]:
             if job.gone:
@@ -147,14 +180,20 @@ class Files:
             job.asked = asyncio.run_coroutine_threadsafe(self._ask(clips), loop)
             return job.asked.result()
 
-        audio = decode(received.data, self._limits.file_seconds)
+        name, data = unpacked(received.kind, received.data)
+        audio = decode(data, self._limits.file_seconds)
+        if wanted.timeline:
+            self._check(len(audio) / SAMPLE_RATE, wanted.rate)
         own = {each.name: getattr(self._model, each.name) for each in fields(Model)}
         try:
-            return _told(_Shared(**own, ask=ask), audio, received.name, wanted, self._windows)
-        except (UsageError, ValueError) as error:
+            return _told(_Shared(**own, ask=ask), audio, name, wanted, self._windows)
+        except UsageError as error:
             raise RefusedError(422, str(error)) from None
-        except NonFiniteError as error:
-            raise RefusedError(422, f"the model cannot hear this: {error}") from None
+
+    def _check(self, seconds: float, rate: float | None) -> None:
+        most = self._limits.answer_frames
+        if seconds * (rate or FRAME_RATE) > most:
+            raise RefusedError(422, f"rate: {seconds:g} s have at most {most / seconds:.4g} frames a second here")
 
     async def _ask(self, clips: _Clips) -> list[Said]:
         clip = _Clip(clips)
@@ -174,8 +213,11 @@ def _told(model: Model, audio: Int16[np.ndarray, " samples"], name: str, wanted:
         best = max(shares, key=lambda emotion: shares[emotion])
         duration = len(audio) / SAMPLE_RATE
         row = Mixture(file=name, duration=duration, emotion=best, share=shares[best], shares=shares)
-        return Told(row.model_dump_json() + "\n", MEDIA["json"], {})
-    timeline = timeline_of(model, audio, windows, name=name).without(wanted.ban)
-    body = FORMATS[wanted.format]([timeline], Options(rate=wanted.rate, audio=audio))
+        return Told(row.model_dump_json().encode() + b"\n", MEDIA["json"], {})
+    timeline = timeline_of(model, audio, windows, name=name)
+    try:
+        body = FORMATS[wanted.format]([timeline.without(wanted.ban)], Options(rate=wanted.rate, audio=audio))
+    except ValueError as error:  # of what was asked for
+        raise UsageError(str(error)) from None
     file = quote(name.rpartition(".")[0] or name) + suffix(wanted.format)
-    return Told(body, MEDIA[wanted.format], {"content-disposition": f"attachment; filename*=UTF-8''{file}"})
+    return Told(body.encode(), MEDIA[wanted.format], {"content-disposition": f"attachment; filename*=UTF-8''{file}"})

@@ -1,6 +1,7 @@
 """One client's WebSocket: what they may send, how fast they are read, and how it ends."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,10 +16,13 @@ from valenza.serving.limits import Limits
 from valenza.serving.schema import Settings
 from valenza.serving.spoken import Spoken
 from valenza.terminal import say
+from valenza.web.problems import on_one_line
+from valenza.web.sockets import error_message
 
 DONE, GOING, UNSUPPORTED, MALFORMED, REFUSED, FAILED, FULL = 1000, 1001, 1003, 1007, 1008, 1011, 1013
 """Codes of RFC 6455 §7.4.1 with which streams end."""
 _GONE = "the client is gone"
+_TURN = 32  # messages that are there already, after which others have their turn
 _LAST_WORDS = 5.0  # seconds for answers that are on their way when a stream ends
 
 
@@ -73,7 +77,8 @@ class Line:
                 task.cancel()
             if self._spoken is not None:
                 self._hall.ear.leave(self._spoken)
-        self.dropped = end.reason != _GONE and end.code in (UNSUPPORTED, MALFORMED, REFUSED)
+        if end.reason != _GONE:
+            self.dropped = end.code in (UNSUPPORTED, MALFORMED, REFUSED)
         await self._part(end, tasks[1])
 
     def close(self, code: int, reason: str) -> None:
@@ -108,11 +113,15 @@ class Line:
 
     async def _listen(self) -> None:
         try:
-            while True:
+            for number in itertools.count(1):
+                if number % _TURN == 0:
+                    await asyncio.sleep(0)
                 await self._when_there_is_room()
-                async with asyncio.timeout(self._hall.limits.idle_seconds):
+                # Whoever has said everything may be silent while the model hears it.
+                async with asyncio.timeout(None if self._ending else self._hall.limits.idle_seconds):
                     message = await self._socket.receive()
                 if message["type"] == "websocket.disconnect":
+                    self.dropped = bool(message.get("cut"))
                     self.close(GOING, _GONE)
                     return
                 self._take(message)
@@ -121,7 +130,7 @@ class Line:
         except _EndedError as end:
             self.close(end.code, end.reason)
         except Exception as error:
-            say(f"error: {type(error).__name__}: {error}")
+            say(f"error: {on_one_line(error)}")
             self.close(FAILED, "this cannot be heard")
 
     async def _when_there_is_room(self) -> None:
@@ -182,8 +191,7 @@ class Line:
             return
         if end.code != DONE:
             with suppress(asyncio.QueueFull):
-                told = {"type": "error", "code": end.code, "detail": end.reason}
-                self._answers.put_nowait(json.dumps(told))
+                self._answers.put_nowait(error_message(end.code, end.reason))
         with suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
             async with asyncio.timeout(_LAST_WORDS):
                 await self._answers.join()

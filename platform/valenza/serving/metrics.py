@@ -5,7 +5,8 @@ import resource
 import sys
 import time
 from collections import deque
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ class Metrics:
         self.streams = 0
         """Open now."""
         self.files = 0
-        """Being received or heard now."""
+        """Being received, heard or answered now."""
         self.refused = 0
         self.dropped = 0
         self._pieces = 0
@@ -32,6 +33,15 @@ class Metrics:
         self._busy = 0.0
         self._lags: deque[float] = deque(maxlen=_KEPT)
         self._since = time.monotonic()
+
+    @contextmanager
+    def file(self) -> Iterator[None]:
+        """Count a file as long as it is dealt with."""
+        self.files += 1
+        try:
+            yield
+        finally:
+            self.files -= 1
 
     def heard(self, pieces: int, calls: int, seconds: float, busy: float) -> None:
         """Count pieces of so many seconds of audio that went through the model in `busy` seconds."""

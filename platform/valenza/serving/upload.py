@@ -1,72 +1,88 @@
-"""Taking in a file: its bytes, as slowly as is bearable and no more than there is room for, and the sound in them."""
+"""Taking in a file's bytes, as slowly as is bearable and no more than there is room for."""
 
 import asyncio
-import io
+import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 
-import numpy as np
-import soundfile
 from fastapi import Request
-from jaxtyping import Int16
-from python_multipart.exceptions import FormParserError
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from valenza.errors import UsageError
 from valenza.serving.limits import Limits
-from valenza.timeline.sound import Inflow
 from valenza.web.guard import RefusedError, single_headers
 
 _LINGER = 1.0  # seconds in which the rest of a refused file is thrown away, so that its sender can read why
-_BLOCK = 1 << 16  # sample frames
-_SAMPLES = 1 << 29  # of all channels: what takes longer to read than it is worth
-_NAME = 120
+_FAIR = 1.0  # seconds before a sender's pace is judged
 
 
 @dataclass(frozen=True)
 class Received:
     """A file as it came."""
 
-    name: str
+    kind: str
+    """The request's content type."""
     data: bytes
 
 
+@dataclass(eq=False)
+class _Sender:
+    """Someone who is sending a file."""
+
+    began: float = field(default_factory=time.monotonic)
+    got: int = 0
+    gone: bool = False
+    awaited: asyncio.Timeout | None = None
+
+    @property
+    def pace(self) -> tuple[float, float]:
+        """Bytes a second; of those that are too new to be judged the eldest is the slowest."""
+        age = time.monotonic() - self.began
+        return (self.got / age if age > _FAIR else math.inf, self.began)
+
+    def leave(self) -> None:
+        """Wait for it no longer."""
+        self.gone = True
+        if self.awaited is not None:
+            with suppress(RuntimeError):  # its time is over by itself
+                self.awaited.reschedule(0)
+
+
 class Intray:
-    """Receives files; all of them together fill only so much memory."""
+    """Receives files; all of them together, and the answers to them, fill only so much memory."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._held = 0
+        self._senders: set[_Sender] = set()
 
     async def receive(self, request: Request) -> Received:
-        """Return the file that a request carries, as its body or as the first file of a form.
+        """Return what a request carries; where too many send at once, the slowest of them is left.
 
-        Raises `RefusedError`; give what comes back to `release` when it is done with.
+        Raises `RefusedError`; give the number of its bytes to `release` when it is done with.
         """
-        kind = single_headers(request.scope).get("content-type", "").partition(";")[0].strip().lower()
-        data = await self._read(request)
+        kind = single_headers(request.scope).get("content-type", "")
+        if len(self._senders) >= self._limits.senders:
+            slowest = min(self._senders, key=lambda each: each.pace)
+            self._senders.discard(slowest)
+            slowest.leave()
+        sender = _Sender()
+        self._senders.add(sender)
         try:
-            if kind == "multipart/form-data":
-                name, data_of_file = await _from_form(request, data)
-                self._held += len(data_of_file) - len(data)
-                data = data_of_file
-            else:
-                name = "audio"
-            if not data:
-                raise RefusedError(400, "there is no audio: send a file as the body, or as a form's file")
-        except BaseException:
-            self._held -= len(data)
-            raise
-        return Received(name, data)
+            return Received(kind, await self._read(request, sender))
+        finally:
+            self._senders.discard(sender)
 
-    def release(self, received: Received) -> None:
+    def hold(self, size: int) -> None:
+        """Count so many bytes more."""
+        self._held += size
+
+    def release(self, size: int) -> None:
         """Make room again."""
-        self._held -= len(received.data)
+        self._held -= size
 
-    async def _read(self, request: Request) -> bytes:
+    async def _read(self, request: Request, sender: _Sender) -> bytes:
         largest = self._limits.upload_bytes
         length = request.headers.get("content-length", "0")
         if not length.isdecimal():
@@ -75,28 +91,27 @@ class Intray:
         try:
             if int(length[:18]) > largest:
                 raise RefusedError(413, f"a file has at most {largest:,} bytes")
-            async for chunk in self._chunks(request):
+            async for chunk in self._chunks(request, sender):
                 if len(body) + len(chunk) > largest:
                     raise RefusedError(413, f"a file has at most {largest:,} bytes")
                 if self._held + len(chunk) > self._limits.upload_room:
                     raise RefusedError(503, "too many files are being sent; try again later")
-                self._held += len(chunk)
+                self.hold(len(chunk))
                 body += chunk
             return bytes(body)
         except BaseException as error:
-            self._held -= len(body)
+            self.release(len(body))
             if isinstance(error, RefusedError) and error.status in (413, 503):
                 body.clear()
-                await _throw_away(request)
+                await throw_away(request)
             raise
 
-    async def _chunks(self, request: Request) -> AsyncIterator[bytes]:
-        began, got = time.monotonic(), 0
+    async def _chunks(self, request: Request, sender: _Sender) -> AsyncIterator[bytes]:
         stream = request.stream()
         while True:
-            allowed = self._limits.upload_grace + got / self._limits.upload_rate
+            allowed = self._limits.upload_grace + sender.got / self._limits.upload_rate
             try:
-                async with asyncio.timeout(allowed - (time.monotonic() - began)):
+                async with asyncio.timeout(allowed - (time.monotonic() - sender.began)) as sender.awaited:
                     chunk = await anext(stream, None)
             except TimeoutError:
                 raise RefusedError(408, "the file came too slowly") from None
@@ -104,68 +119,15 @@ class Intray:
                 raise RefusedError(400, "the file was cut off") from None
             if chunk is None:
                 return
-            got += len(chunk)
+            if sender.gone:
+                raise RefusedError(408, "the file came too slowly")
+            sender.got += len(chunk)
             yield chunk
 
 
-async def _throw_away(request: Request) -> None:
-    try:
+async def throw_away(request: Request) -> None:
+    """Read the rest of a file that is refused for a moment, so that its sender can read why."""
+    with suppress(TimeoutError):
         async with asyncio.timeout(_LINGER):
             while (await request.receive()).get("more_body"):
                 pass
-    except TimeoutError:
-        return
-
-
-async def _from_form(request: Request, data: bytes) -> tuple[str, bytes]:
-    async def body() -> AsyncGenerator[bytes, None]:
-        yield data
-
-    try:
-        form = await MultiPartParser(request.headers, body(), max_files=1, max_fields=4).parse()
-    except (MultiPartException, FormParserError, LookupError, ValueError) as error:
-        raise RefusedError(400, f"the form cannot be read: {error}") from None
-    try:
-        for value in form.values():
-            if isinstance(value, UploadFile):
-                return _plain(value.filename or "audio"), await value.read()
-    finally:
-        await form.close()
-    return "audio", b""
-
-
-def _plain(name: str) -> str:
-    """Return a file's name without its folders, and without what no name should hold."""
-    last = name.replace("\\", "/").rpartition("/")[2]
-    return "".join(letter for letter in last if letter.isprintable())[:_NAME].strip() or "audio"
-
-
-def decode(data: bytes, longest: float) -> Int16[np.ndarray, " samples"]:
-    """Return the sound of a file as 16 kHz mono samples, of any container that libsndfile reads.
-
-    Raises `RefusedError` where it is none, lasts longer than so many seconds, or holds nothing that can be heard.
-    """
-    try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            parts = list(_decoded(file, longest))
-    except soundfile.LibsndfileError as error:
-        raise RefusedError(415, f"this cannot be read as audio: {error.error_string}") from None
-    except (UsageError, ValueError) as error:
-        raise RefusedError(422, f"the file cannot be heard: {error}") from None
-    audio = np.concatenate(parts)
-    if not len(audio):
-        raise RefusedError(422, "the file holds no samples")
-    return audio
-
-
-def _decoded(file: soundfile.SoundFile, longest: float) -> Iterator[Int16[np.ndarray, " _"]]:
-    """Yield 16 kHz mono samples; what a header claims of the length is not trusted."""
-    inflow = Inflow(file.samplerate, file.channels)
-    most = min(int(longest * file.samplerate), _SAMPLES // file.channels)
-    count = 0
-    while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
-        count += len(block)
-        if count > most:
-            raise RefusedError(413, f"a recording lasts at most {most / file.samplerate:g} s")
-        yield inflow.put(block)
-    yield inflow.end()

@@ -6,8 +6,11 @@ from urllib.parse import urlsplit
 from valenza.errors import UsageError
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - names to recognise
-CROWD = 512
-"""Connections at once; each holds a bounded piece of memory."""
+CROWD = 256
+"""Connections that wait for a request, and requests that are answered, at once; WebSockets are counted by themselves.
+
+All together stay below the 1,024 files that a process may usually have open.
+"""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -21,7 +24,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(CROWD)
+        listener.listen(2 * CROWD)
     except OSError as error:
         listener.close()
         raise UsageError(f"--host {host} --port {port}: cannot listen there: {error.strerror or error}") from None

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from valenza.terminal import say
+from valenza.web.address import CROWD
 
 HEADERS = {
     # Blobs are how three.js reads the textures inside a GLB; element styles are set by script, which needs no leave.
@@ -25,6 +26,7 @@ HEADERS = {
     "cross-origin-embedder-policy": "require-corp",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
+_PATH = 120  # characters of one in the log
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -60,9 +62,10 @@ class Guard:
     """An ASGI application around another.
 
     It answers only under the hosts it was told, so that a stranger's domain that points here reads nothing; refuses
-    requests and sockets that a page of another origin opens; reads bodies up to a limit, except at the addresses in
-    `unread`, where the application does; and logs method, path and status, but no address, header or query, so
-    neither a token nor a person can be found in the log.
+    requests and sockets that a page of another origin opens, `public` being an origin of its own wherever a proxy
+    says that it is; answers so many requests at once; reads bodies up to a limit, except at the addresses in `unread`,
+    where the application does; and logs method, path and status, but no address, header or query, so neither a token
+    nor a person can be found in the log.
     """
 
     def __init__(
@@ -74,12 +77,15 @@ class Guard:
         intake: Intake = JSON,
         unread: Collection[str] = (),
         headers: Mapping[str, str] = HEADERS,
+        public: str | None = None,
     ) -> None:
         self._app = app
         self._hosts = frozenset(host.lower() for host in hosts)
         self._known = known
         self._intake = intake
         self._unread = frozenset(unread)
+        self._public = None if public is None else _origin(public)
+        self._under_way = 0
         self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,6 +103,7 @@ class Guard:
                 message["headers"] = [*message.get("headers", ()), *self._headers]
             await send(message)
 
+        self._under_way += not socket
         try:
             self._admit(scope)
             if not socket and _has_body(scope) and scope["path"] not in self._unread:
@@ -105,7 +112,9 @@ class Guard:
         except RefusedError as error:
             await refuse(answer, error, "websocket.http" if socket else "http")
         finally:
-            path = scope["path"] if self._known(scope["path"]) else "(unknown)"
+            self._under_way -= not socket
+            # Quoted: whoever asks for a path with a line break in it must not write lines of this log.
+            path = repr(scope["path"][:_PATH])[1:-1] if self._known(scope["path"]) else "(unknown)"
             if path != "/healthz":
                 took = time.monotonic() - began
                 method = "SOCKET" if socket else scope["method"][:8]
@@ -117,13 +126,17 @@ class Guard:
         if _name(host) not in self._hosts:
             raise RefusedError(421, "this server answers under another name; see --public-url")
         origin = headers.get("origin")
-        foreign = origin is not None and _place(origin) != _place(f"//{host}")
+        foreign = origin is not None and _place(origin) != _place(f"//{host}") and _origin(origin) != self._public
         elsewhere = headers.get("sec-fetch-site", "same-origin") in ("cross-site", "same-site")
         # Following a link to the page is no harm; anything else that a foreign page starts is.
         followed = headers.get("sec-fetch-mode") == "navigate" and scope["path"] == "/"
         if foreign or (elsewhere and not followed):
             raise RefusedError(403, "requests of other sites are not answered")
-        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] in self._unread:
+        if scope["type"] != "http":
+            return
+        if self._under_way > CROWD:
+            raise RefusedError(503, "too many requests at once; try again later")
+        if scope["method"] != "POST" or scope["path"] in self._unread:
             return
         if headers.get("content-type", "").partition(";")[0].strip().lower() not in self._intake.types:
             raise RefusedError(415, "send JSON, as application/json")
@@ -188,6 +201,10 @@ def _place(url: str) -> tuple[str, int | None] | None:
         return (parts.hostname or "", None if parts.port in (80, 443) else parts.port)
     except ValueError:
         return None
+
+
+def _origin(url: str) -> tuple[str, tuple[str, int | None] | None]:
+    return url.partition(":")[0].lower(), _place(url)
 
 
 def _again(body: bytes) -> Receive:

@@ -26,6 +26,11 @@ def problem(status: int, reason: str, headers: Mapping[str, str] | None = None) 
     return Response(body, status, FRESH | dict(headers or {}), "application/json")
 
 
+def on_one_line(error: BaseException) -> str:
+    """Return an error as a line of a log has it."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
 def explain(app: FastAPI, headers: Mapping[int, Mapping[str, str]]) -> None:
     """Answer everything that an application refuses with a `Problem`, and a status with the headers it asks for."""
 
@@ -36,6 +41,10 @@ def explain(app: FastAPI, headers: Mapping[int, Mapping[str, str]]) -> None:
     @app.exception_handler(HTTPException)
     def failed(_: Request, error: HTTPException) -> Response:
         return problem(error.status_code, str(error.detail), error.headers)
+
+    @app.exception_handler(Exception)
+    def broken(_: Request, __: Exception) -> Response:  # its traceback goes to the log
+        return problem(500, "the server is at fault here; its log says why")
 
     @app.exception_handler(RequestValidationError)
     def malformed(_: Request, error: RequestValidationError) -> Response:

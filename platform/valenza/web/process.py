@@ -2,14 +2,15 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 
 import uvicorn
 
-from valenza.web.address import CROWD
-from valenza.web.connections import Connection
+from valenza.web.connections import PATIENCE, Connection
 from valenza.web.guard import App
 
 _GRACE = 5  # seconds for requests under way when the server is told to end
@@ -54,14 +55,15 @@ def run(
         ws_ping_timeout=None,
         ws_per_message_deflate=False,
         lifespan="on",
-        limit_concurrency=CROWD,
-        timeout_keep_alive=30,
+        timeout_keep_alive=int(PATIENCE),
         timeout_graceful_shutdown=grace,
     )
     # uvicorn raises the signal again once it has ended well; that end is not a failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    with contextlib.closing(listener):
+    # The log has a descriptor of its own: what C libraries print on 2 can be silenced without it.
+    log = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    with log, contextlib.redirect_stderr(log), contextlib.closing(listener):
         _Server(config, farewell).run(sockets=[listener])
 
 
