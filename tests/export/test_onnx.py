@@ -174,7 +174,9 @@ def test_the_gate_finds_what_is_wrong(exported: Callable[..., Any]) -> None:
     assert fault(lambda said: None) == ""
     assert "logits differ by 0.001" in fault(lambda said: said["logits"].__iadd__(1e-3))
     assert "probabilities differ" in fault(lambda said: said["mixture"].__iadd__(np.array([2e-5] + [0] * 7, "f4")))
-    assert "logits differ by inf" in fault(lambda said: said["logits"].fill(np.nan))
+    for name in ("logits", "frames"):
+        assert f"{name} hold what is no number" in fault(lambda said, name=name: said[name].fill(np.nan))
+    assert "past a recording's end hold inf" in fault(lambda said: said["frames"][:, -1].fill(np.nan))
     assert "past a recording's end" in fault(lambda said: said["frames"].__iadd__(1e-6))
     assert "keep their label" in fault(lambda said: said["mixture"].__imul__(-1))
     assert "logits differ" in fault(lambda said: said["logits"].__setitem__(slice(None), said["logits"][::-1].copy()))

@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from valenza.errors import UsageError, WriteError
+from valenza.errors import UsageError
+from valenza.export.onnx.weights import draft, keep, write
 from valenza.features.spectrogram import SAMPLE_RATE
-from valenza.files import write_whole
 from valenza.inference.recogniser import Recogniser
 from valenza.labels.sequences import FRAME_RATE
 from valenza.labels.taxonomy import EMOTIONS
@@ -27,8 +27,6 @@ SOURCES: tuple[Source, ...] = ("waveform", "mel")
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 FORMAT = "1"
 """Of the names of inputs, outputs and properties."""
-_INLINE = 1_900_000_000
-"""Bytes of weights; a protobuf message holds less than 2 GiB, so what is larger lies in a file beside it."""
 
 
 class OfMel(nn.Module):
@@ -125,7 +123,7 @@ def properties(recogniser: Recogniser, source: Source, more: Mapping[str, str]) 
 
 
 def finish(model: Any, known: Mapping[str, str]) -> Any:
-    """Write properties into a model, take out the exporter's notes on this machine's files, and check it whole."""
+    """Write properties into a model, and take out the exporter's notes on this machine's files."""
     import onnx
 
     for node in model.graph.node:
@@ -136,24 +134,17 @@ def finish(model: Any, known: Mapping[str, str]) -> Any:
     del model.graph.metadata_props[:]
     onnx.helper.set_model_props(model, dict(known))
     model.producer_name, model.producer_version = "valenza", __version__
-    if model.ByteSize() < _INLINE:
-        onnx.checker.check_model(model)
     return model
 
 
 def save(model: Any, path: Path) -> None:
-    """Write a model whole or not at all; weights of 2 GB and more go into `<name>.data` beside it."""
-    import onnx
+    """Write a model whole or not at all, and leave it as it is; large weights go into `<name>.data` beside it.
 
-    if model.ByteSize() < _INLINE:
-        write_whole(model.SerializeToString(), path)
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_name(path.name + ".data").unlink(missing_ok=True)  # or it would be added to
-        onnx.save(model, path, save_as_external_data=True, location=path.name + ".data", size_threshold=4096)
-    except OSError as error:
-        raise WriteError(f"{path}: cannot be written: {error.strerror or error}") from None
+    Raises `WriteError`.
+    """
+    with draft(path) as held:
+        write(model, held)
+        keep(held, path)
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from valenza.export.onnx.weights import light
+
 _LARGEST = 65504.0
 _TYPED = ("Cast", "CastLike", "Constant", "ConstantOfShape", "Range", "Shape")
 """Operators that say the type of their output themselves."""
@@ -17,7 +19,7 @@ class Halves:
         import onnx
 
         self.onnx = onnx
-        inferred = onnx.shape_inference.infer_shapes(model).graph
+        inferred = onnx.shape_inference.infer_shapes(light(model)).graph  # of types, for which no weight is read
         self.float = onnx.TensorProto.FLOAT
         values = (*inferred.input, *inferred.output, *inferred.value_info)
         self.types = {value.name: value.type.tensor_type.elem_type for value in values}

@@ -8,6 +8,8 @@ from typing import Any
 from valenza.errors import UsageError
 from valenza.export.onnx.graph import quiet
 from valenza.export.onnx.half import Halves
+from valenza.export.onnx.weights import bare, large, write
+from valenza.shards.record import writing
 
 KEPT = ("LayerNormalization", "Softmax", "ReduceMean", "ReduceSum", "Pow", "Sqrt", "Exp", "Log")
 """Operators that stay in single precision: sums and squares of many values overflow or lose their last digits."""
@@ -27,11 +29,11 @@ def to_half(model: Any) -> Any:
     LayerNorm, softmax, the spectrogram, the heads with the Dirichlet map, and all inputs and outputs stay in single
     precision. Only for models as the exporter left them: its notes tell what belongs to the encoder.
     """
-    model = copy.deepcopy(model)
     if not any(_inside(node) for node in model.graph.node):
         raise UsageError(_UNKNOWN)
-    Halves(model).rewrite(model, lambda node: _inside(node) and node.op_type not in KEPT)
-    return model
+    halved = bare(model)
+    Halves(model).rewrite(halved, lambda node: _inside(node) and node.op_type not in KEPT)
+    return halved
 
 
 def to_eight_bits(model: Any) -> Any:
@@ -42,6 +44,24 @@ def to_eight_bits(model: Any) -> Any:
     quantization = _library("onnxruntime.quantization")
     import onnx
 
+    with quiet(), tempfile.TemporaryDirectory() as folder:
+        whole, small = Path(folder) / "whole.onnx", Path(folder) / f"{Path(folder).name}.onnx"
+        chosen = _write_named(model, whole)
+        with writing(small):
+            quantization.quantize_dynamic(
+                whole,
+                small,  # by a name of its own, since no file of weights may have its name where the command runs
+                per_channel=True,
+                nodes_to_quantize=chosen,
+                weight_type=quantization.QuantType.QInt8,
+                use_external_data_format=large(model),
+                extra_options={"MatMulConstBOnly": True},
+            )
+        return onnx.load(small)
+
+
+def _write_named(model: Any, path: Path) -> list[str]:
+    """Write a model whose nodes have names that tell them apart; return those of the encoder's products."""
     model = copy.deepcopy(model)
     for number, node in enumerate(model.graph.node):
         node.name = f"{node.op_type}_{number}"
@@ -49,18 +69,8 @@ def to_eight_bits(model: Any) -> Any:
     if not chosen:
         raise UsageError(_UNKNOWN)
     del model.graph.value_info[:]  # shapes of the example contradict those that are inferred anew
-    with quiet(), tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "whole.onnx"
-        onnx.save(model, file)
-        quantization.quantize_dynamic(
-            file,
-            Path(folder) / "small.onnx",
-            per_channel=True,
-            nodes_to_quantize=chosen,
-            weight_type=quantization.QuantType.QInt8,
-            extra_options={"MatMulConstBOnly": True},
-        )
-        return onnx.load(Path(folder) / "small.onnx")
+    write(model, path)
+    return chosen
 
 
 def _library(name: str) -> Any:

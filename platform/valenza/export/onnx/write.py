@@ -14,9 +14,12 @@ from valenza.export.licences import strictest
 from valenza.export.lineage import lineage
 from valenza.export.onnx import graph
 from valenza.export.onnx.precision import to_eight_bits, to_half
+from valenza.export.onnx.weights import draft, keep, write
 from valenza.files import write_whole
 from valenza.inference.model import TorchEngine, recogniser_of
 from valenza.inference.onnx import load_onnx
+from valenza.inference.recogniser import Recogniser
+from valenza.model.adapters import merge
 from valenza.recipe import Recipe
 from valenza.stages.trained import FRAMEWISE, newest_checkpoint, read_recipe
 from valenza.terminal import say, table
@@ -29,8 +32,6 @@ class Check:
     audio: tuple[Path, ...] = ()
     """Recordings or folders of them; those of the run's corpora where none is named."""
     clips: int = 16
-    score: bool = True
-    """Whether a precision below single is scored on the run's zero-shot corpora."""
 
 
 def export_onnx(
@@ -49,34 +50,37 @@ def export_onnx(
     """
     check = check or Check()
     recipe, from_ = read_recipe(run), newest_checkpoint(run, checkpoint)
-    recogniser = recogniser_of(run, recipe, from_).cpu()
     clips, heard = recordings(recipe, check.audio, check.clips)
     say(f"tracing the network of {run} at {from_.name}")
-    model = graph.to_onnx(recogniser, source)
-    if precision != "fp32":
-        model = {"fp16": to_half, "int8": to_eight_bits}[precision](model)
+    model = _traced(recogniser_of(run, recipe, from_).cpu(), source, precision)
+    recogniser = recogniser_of(run, recipe, from_).cpu()  # as it was trained, with its adapters
     known = graph.properties(recogniser, source, described(run, recipe, from_, precision, manifests))
-    held = out.with_name(f".{out.stem}.unchecked.onnx")
-    try:
-        graph.save(graph.finish(model, known), held)
+    with draft(out) as held:
+        write(graph.finish(model, known), held)
         engine = load_onnx(held).engine
         parity = compare(recogniser, engine, clips, LIMITS[precision])
         report = {"file": out.name, "precision": precision, "recordings": heard, **parity.report()}
-        if precision != "fp32" and check.score and scored_corpora(recipe):
+        if precision != "fp32" and not scored_corpora(recipe):
+            say(f"{recipe.data.shards}: without the shards of the run's corpora, what {precision} costs is not scored")
+        elif precision != "fp32":
             report["scores"] = precision_cost(recipe, TorchEngine(recogniser), engine)
             report["faults"] += _lost(report["scores"])
         report["passed"] = not report["faults"]
-        report["bytes"] = held.stat().st_size
+        report["bytes"] = sum(file.stat().st_size for file in held.parent.iterdir())
         beside = out.with_name(f"{out.name}.parity.json")
-        write_whole(json.dumps(report, indent=1) + "\n", beside)
+        write_whole(json.dumps(report, indent=1, allow_nan=False) + "\n", beside)
         if report["faults"]:
             faults = "\n".join(report["faults"])
             raise DataError(f"{out}: not written, for it is not the network; see {beside}\n{faults}")
-        graph.save(graph.finish(model, known), out)
-    finally:
-        for part in (held, held.with_name(held.name + ".data")):
-            part.unlink(missing_ok=True)
+        keep(held, out)
     return report
+
+
+def _traced(recogniser: Recogniser, source: graph.Source, precision: graph.Precision) -> Any:
+    """Return the model of a network, whose adapters are written into its weights: what is added to is no weight."""
+    merge(recogniser.network)
+    model = graph.to_onnx(recogniser, source)
+    return model if precision == "fp32" else {"fp16": to_half, "int8": to_eight_bits}[precision](model)
 
 
 def _lost(scores: dict[str, Any]) -> list[str]:
@@ -91,7 +95,7 @@ def described(run: Path, recipe: Recipe, source: Path, precision: graph.Precisio
     """Return what an exported file says of where it comes from, and of what its training data allow."""
     learned = lineage(run, recipe, manifests)
     return {
-        "name": run.name,
+        "name": run.resolve().name,
         "checkpoint": source.name,
         "precision": precision,
         "framewise": "true" if recipe.stage in FRAMEWISE else "false",
