@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from valenza.config import Settings
 from valenza.errors import DataError, UsageError
+from valenza.export.onnx.weights import beside
 from valenza.terminal import table
 
 Library = Literal["tensorrt", "tensorrt_rtx"]
@@ -44,7 +45,7 @@ class Reach(Settings):
 
 
 class Mark(Settings):
-    """A file, by what is in it."""
+    """A file, by what is in it and in the weights beside it."""
 
     file: str
     sha256: str
@@ -110,10 +111,14 @@ def listener(trt: Any) -> Any:
 
 
 def mark(path: Path) -> Mark:
-    """Return a file's mark; raises `UsageError` where it cannot be read."""
+    """Return the mark of a file and the weights beside it, if any; raises `UsageError` where it cannot be read."""
+    parts = [path, *([beside(path)] if beside(path).is_file() else [])]
+    sha256 = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            return Mark(file=path.name, sha256=hashlib.file_digest(file, "sha256").hexdigest(), bytes=file.tell())
+        for part in parts:
+            with part.open("rb") as file:
+                hashlib.file_digest(file, lambda: sha256)
+        return Mark(file=path.name, sha256=sha256.hexdigest(), bytes=sum(part.stat().st_size for part in parts))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from None
 

@@ -37,7 +37,7 @@ def to_half(model: Any) -> Any:
 
 
 def to_eight_bits(model: Any) -> Any:
-    """Return a model whose encoder multiplies by weights of 8 bits, each row with its own scale (dynamic quantisation).
+    """Return a model whose encoder multiplies by weights of 8 bits, each output with a scale of its own.
 
     Activations are scaled as they come, so nothing has to be calibrated.
     """
