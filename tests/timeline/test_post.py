@@ -199,6 +199,13 @@ def test_a_label_stays_until_another_leads_by_the_margin(count: int, seed: int, 
     assert np.count_nonzero(np.diff(labels)) <= np.count_nonzero(np.diff(held(mixtures, 0.0)))
 
 
+def test_a_lead_must_be_more_than_the_hysteresis() -> None:
+    mixtures = np.array([[0.25, 0.75], [0.625, 0.375], [0.75, 0.25], [0.5, 0.5]])
+    assert held(mixtures, 0.25).tolist() == [1, 1, 0, 0]
+    assert held(mixtures, 0.24).tolist() == [1, 0, 0, 0]
+    assert held(mixtures[::-1].copy(), 0.0).tolist() == [0, 0, 0, 1]
+
+
 def test_minutes_of_jitter_are_cut_at_once() -> None:
     count = 30_000
     labels = np.random.default_rng(0).integers(0, 8, count)
