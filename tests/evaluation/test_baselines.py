@@ -124,7 +124,7 @@ def test_a_realistic_probe_is_quick() -> None:
     started = time.monotonic()
     names = corpus.astype(str)
     fit_probe(x, np.eye(8)[labels], np.ones((1_000, 8), dtype=bool), corpora=names, languages=names, speakers=names)
-    assert time.monotonic() - started < 25
+    assert time.monotonic() - started < 90  # 4 s where nothing else runs
 
 
 def test_random_heads_start_as_pytorch_does_and_their_luck_is_averaged() -> None:
