@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from tiny import waveform_config
 
 from valenza.export.hub.stock import folded_layers, obstacle, stock_model
 from valenza.inference.recogniser import Decision, Recogniser
@@ -24,14 +25,8 @@ TRAINING = {"steps": 1, "windows_per_step": 1, "peak_lr": 1e-3}
 def network_of(family: str, *, stable: bool, depth: int) -> Network:
     """A network that reads the last `depth` layers of an encoder whose norms are not as they began."""
     torch.manual_seed(1)
-    config = transformers.AutoConfig.for_model(
+    config = waveform_config(
         family,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        conv_dim=(8,) * 7,
-        num_conv_pos_embedding_groups=4,
         do_stable_layer_norm=stable,
     )
     stack = WaveformStack(transformers.AutoModel.from_config(config), normalise=False)

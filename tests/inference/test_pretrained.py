@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import transformers
+from tiny import waveform_config
 from transformers import AutoModelForAudioClassification, PreTrainedModel, Wav2Vec2FeatureExtractor
 
 from valenza.errors import UsageError
@@ -27,14 +27,8 @@ def write(tmp_path: Path) -> Write:
 
     def written(family: str, *, stable: bool = False, weighted: bool = False, **others: Any) -> PreTrainedModel:
         torch.manual_seed(1)
-        config = transformers.AutoConfig.for_model(
+        config = waveform_config(
             family,
-            hidden_size=16,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            intermediate_size=32,
-            conv_dim=(8,) * 7,
-            num_conv_pos_embedding_groups=4,
             classifier_proj_size=6,
             feat_extract_norm="layer" if stable else "group",
             conv_bias=stable,

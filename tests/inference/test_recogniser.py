@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import waveform_config
 
 from valenza.features.batch import FRAME, hear, join
 from valenza.inference.hearing import Spectrogram, frames_of
@@ -119,14 +120,8 @@ def test_large_models_scale_what_they_hear_and_every_layer(family: str) -> None:
     from valenza.model.encoders import WaveformStack
     from valenza.model.layers import JoinedLayers
 
-    config = transformers.AutoConfig.for_model(
+    config = waveform_config(
         family,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        conv_dim=(8,) * 7,
-        num_conv_pos_embedding_groups=4,
         feat_extract_norm="layer",
         do_stable_layer_norm=True,
         conv_bias=True,

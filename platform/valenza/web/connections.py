@@ -1,6 +1,7 @@
 """Connections whose other end cannot hold on to them by sending nothing or by reading nothing."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -11,7 +12,7 @@ PATIENCE = 10.0
 """Seconds after which a connection on which nothing has moved is cut, at the earliest; at most twice as many."""
 
 
-class Waiting:
+class Waiting(ABC):
     """A connection that may wait for its other end."""
 
     transport: asyncio.Transport
@@ -19,9 +20,9 @@ class Waiting:
     """When it began to wait, by the loop's clock."""
 
     @property
+    @abstractmethod
     def waiting(self) -> bool:
         """Whether nothing is being done for it."""
-        raise NotImplementedError
 
     @property
     def over(self) -> bool:
